@@ -1,0 +1,152 @@
+/* What the BPF programs and user space share: ring records and map values. Plain C, compiled by both.
+ *
+ * Two rings. `events` carries what happens to containers (START, END), `data` what they write. They
+ * are apart so that a flood of output never costs the news of a container. A START is reserved before
+ * its streams are registered, so whoever sees a data record finds its START in `events` already. */
+#pragma once
+
+#ifdef __cplusplus
+#include <cstddef>
+#include <cstdint>
+typedef std::uint8_t u8;
+typedef std::uint16_t u16;
+typedef std::uint32_t u32;
+typedef std::uint64_t u64;
+#define TW_ASSERT static_assert
+#else
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+#define TW_ASSERT _Static_assert
+#define offsetof(type, member) __builtin_offsetof(type, member)
+#endif
+
+enum {
+	TW_COMM = 16,		/* TASK_COMM_LEN */
+	TW_CGROUP_NAME = 128,	/* longest known leaf: "cri-containerd-<64 hex>.scope" has 86 */
+	TW_CGROUP_LEVELS = 4,	/* enough for …/<id>/init.scope and …/libpod-<id>.scope/container */
+
+	/* Streams at once. 128 bytes each in a map that is always allocated: 2 MiB; two streams a
+	 * container make it 8192 containers, 8 times what a host is known to run. */
+	TW_STREAMS = 16384,
+	/* Runs whose first exec was seen; a run leaves when it ends. */
+	TW_RUNS = 16384,
+	TW_EVENTS_RING = 1 << 20,
+	/* One record at most; larger writes make several. 1 MiB is what a pipe can be enlarged to by
+	 * users, and 1/64 of the default ring. */
+	TW_RECORD_DATA = 1 << 20,
+	/* Copy step where the kernel lacks bpf_probe_read_user_dynptr (before 6.16), and for iovecs. */
+	TW_COPY_STEP = 16384,
+};
+
+enum tw_record_type {
+	TW_DATA = 1,	/* bytes of a stream */
+	TW_HOLE = 2,	/* length known, bytes not */
+	TW_START = 3,	/* a container's run is registered */
+	TW_END = 4,	/* its init process is gone and reaped */
+};
+
+/* Why bytes of a DATA or HOLE record are not there. Same numbers as GapReason of user space. */
+enum tw_reason {
+	TW_REASON_NONE = 0,
+	TW_REASON_RING_FULL = 1,
+	TW_REASON_FAULT = 2,
+	TW_REASON_ZERO_COPY = 3,
+};
+
+enum tw_file_kind {
+	TW_KIND_NONE = 0,	/* closed, or no slot was free */
+	TW_KIND_PIPE,
+	TW_KIND_FIFO,
+	TW_KIND_TTY,
+	TW_KIND_FILE,
+	TW_KIND_SOCKET,
+	TW_KIND_NULL,		/* /dev/null: never a stream, nothing can be told apart there */
+	TW_KIND_OTHER,
+};
+
+/* Head of a DATA or HOLE record; `captured` bytes follow, the other `length - captured` are missing
+ * for `reason`. */
+struct tw_data {
+	u16 type;
+	u16 reason;
+	u32 slot;	/* index into `states` */
+	u64 stream;	/* guard: states[slot].id when it was written */
+	u64 position;	/* of the first byte, counted from the stream's first byte */
+	u64 time;	/* CLOCK_BOOTTIME, ns */
+	u32 length;
+	u32 captured;
+	u32 pid;	/* thread group */
+	u32 tid;
+	char comm[TW_COMM];
+};
+TW_ASSERT(sizeof(struct tw_data) == 64, "tw_data has no padding");
+
+struct tw_file {
+	u64 inode;	/* address of the kernel's struct inode, 0: not open */
+	u64 sb;		/* address of its super block */
+	u64 ino;
+	u32 dev;	/* as the kernel counts: major << 20 | minor */
+	u32 slot;	/* which stream it is, TW_NO_SLOT if none */
+	u64 stream;	/* its id */
+	u8 kind;	/* enum tw_file_kind */
+	u8 pad[7];
+};
+TW_ASSERT(sizeof(struct tw_file) == 48, "tw_file has no hidden padding");
+
+#define TW_NO_SLOT 0xffffffffu
+
+enum tw_start_flags {
+	TW_START_AT_EXEC = 1,	/* nobody has written yet */
+	TW_START_BY_PID = 2,	/* asked for by pid, needs not be a container */
+};
+
+struct tw_start {
+	u16 type;
+	u16 flags;	/* enum tw_start_flags */
+	u32 pid;	/* init, as the host sees it */
+	u64 run;	/* key of the run: cgroup id, or pid namespace | TW_RUN_PIDNS */
+	u64 time;	/* CLOCK_BOOTTIME, ns: now */
+	u64 start_time;	/* of the process, CLOCK_BOOTTIME, ns */
+	u32 level;	/* of its pid namespace */
+	u32 ns_pid;	/* its pid there */
+	char comm[TW_COMM];
+	struct tw_file files[2];	/* stdout, stderr; the same slot where they are one file */
+	char cgroup[TW_CGROUP_LEVELS][TW_CGROUP_NAME];	/* leaf first; may be unterminated garbage past a NUL */
+};
+TW_ASSERT(sizeof(struct tw_start) == 664, "tw_start has no hidden padding");
+
+#define TW_RUN_PIDNS (1ull << 63)
+
+struct tw_end {
+	u16 type;
+	u16 pad;
+	u32 pid;
+	u64 run;
+	u64 time;
+};
+TW_ASSERT(sizeof(struct tw_end) == 24, "tw_end has no padding");
+
+/* Value of `streams`, keyed by inode address. An address alone is reused at once, so the rest must
+ * agree too. */
+struct tw_stream {
+	u64 sb;
+	u64 ino;
+	u64 id;
+	u32 slot;
+	u32 pad;
+};
+
+/* Value of the memory-mapped array `states`. The kernel writes the first part, user space the second;
+ * they are on cache lines of their own. */
+struct tw_state {
+	u64 id;			/* never used twice */
+	u64 written;		/* bytes so far = position of the next */
+	u64 reserved;		/* ring bytes handed out */
+	u64 lost[4];		/* bytes by enum tw_reason */
+	u64 pad0;
+	u64 consumed;		/* of `reserved`, what the daemon has taken */
+	u64 pad1[7];
+};
+TW_ASSERT(sizeof(struct tw_state) == 128, "two cache lines");

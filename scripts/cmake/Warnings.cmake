@@ -1,0 +1,11 @@
+# One interface target carries what every C++ target of the project is compiled with.
+set(TWINLOG_SANITIZE "" CACHE STRING "Sanitizers to build with, as -fsanitize takes them")
+
+add_library(twinlog_options INTERFACE)
+target_compile_options(twinlog_options INTERFACE -Wall -Wextra -Wpedantic -Werror)
+target_include_directories(twinlog_options INTERFACE "${PROJECT_SOURCE_DIR}/user")
+if(TWINLOG_SANITIZE)
+    target_compile_options(twinlog_options INTERFACE
+        "-fsanitize=${TWINLOG_SANITIZE}" -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    target_link_options(twinlog_options INTERFACE "-fsanitize=${TWINLOG_SANITIZE}")
+endif()

@@ -1,0 +1,56 @@
+// What twinlog knows about a container: the contents of container.json.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "format/entry.h"
+
+namespace twinlog {
+
+enum class ContainerState : std::uint8_t { running, ended };
+
+// Counters of one of a container's two streams, over all its runs. Indexed by Source.
+struct StreamCounters {
+    std::string kind;                // what the file is: pipe, fifo, tty, file, socket, null, other; empty: none
+    std::uint64_t bytes = 0;         // written by the container, lost ones included
+    std::uint64_t lost = 0;          // of these, not in the log
+    std::uint64_t gaps = 0;          // number of places where they are missing
+    std::int64_t last_write_ns = 0;  // Unix time; 0: never
+
+    bool operator==(const StreamCounters&) const = default;
+};
+
+// Text fields come from the container or its runtime and are hostile: they may hold control bytes
+// and are escaped (base/escape.h) wherever a person sees them. Times are Unix ns, 0 for unknown.
+struct ContainerInfo {
+    std::string id;       // 64 hex digits for Docker and its kin, else what names it best
+    std::string name;     // without Docker's leading slash; the id's first 12 characters if unknown
+    std::string image;
+    std::string runtime;  // docker, podman, containerd, …; empty: unknown
+    std::string log_driver;
+    std::string cgroup;   // path below the cgroup mount
+    std::map<std::string, std::string> labels;
+    bool tty = false;
+    std::uint32_t init_pid = 0;  // as the host sees it
+    std::uint32_t run = 0;       // which start of the container this is, from 1
+    bool from_start = false;     // capture began before the run's first instruction
+    std::int64_t created_ns = 0;
+    std::int64_t started_ns = 0;
+    std::int64_t captured_since_ns = 0;  // of the present run
+    std::int64_t ended_ns = 0;
+    ContainerState state = ContainerState::running;
+    std::array<StreamCounters, 2> streams;
+
+    bool operator==(const ContainerInfo&) const = default;
+};
+
+std::string to_json(const ContainerInfo& info);
+// subject names the file in the error. Unknown members are ignored; id must be there.
+Result<ContainerInfo> container_info_from_json(std::string_view json, const std::string& subject);
+
+}  // namespace twinlog
