@@ -19,12 +19,15 @@ struct Error {
     [[nodiscard]] std::string message() const;
 };
 
-// tl::expected because clang 14 cannot use libstdc++'s std::expected; with C++23 this alias changes.
+// tl::expected because clang 14 cannot use libstdc++'s std::expected; with C++23 this alias
+// changes.
 template <class T>
 using Result = tl::expected<T, Error>;
 using Status = Result<void>;
 
-inline tl::unexpected<Error> fail(Error error) { return tl::unexpected<Error>(std::move(error)); }
+inline tl::unexpected<Error> fail(Error error) {
+    return tl::unexpected<Error>(std::move(error));
+}
 
 inline tl::unexpected<Error> fail(std::string subject, std::string what, std::string hint = {}) {
     return fail(Error{std::move(subject), std::move(what), 0, std::move(hint)});

@@ -24,7 +24,8 @@ class UniqueFd {
     [[nodiscard]] bool valid() const { return fd_ >= 0; }
     // Gives up ownership.
     [[nodiscard]] int release() { return std::exchange(fd_, -1); }
-    // Closes what is held. A close error is lost here: who must know of it calls close() on release().
+    // Closes what is held. A close error is lost here: who must know of it calls close() on
+    // release().
     void reset(int fd = -1) {
         if (fd_ >= 0) ::close(fd_);
         fd_ = fd;

@@ -1,0 +1,15 @@
+// Makes text that a container chose (names, labels, comm) harmless on a person's terminal.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace twinlog {
+
+// The text with everything made visible that a terminal could act on or that could mislead the eye:
+// control bytes and DEL (\n, \t, \r, \x1b), C1 controls, bidi and other invisible controls
+// (\u202e), and each byte that is not valid UTF-8 (\xff). A backslash is doubled, so that the
+// result is unambiguous. All other UTF-8 stays as it is.
+[[nodiscard]] std::string escape_for_terminal(std::string_view text);
+
+}  // namespace twinlog

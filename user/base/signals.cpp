@@ -1,0 +1,36 @@
+#include "base/signals.h"
+
+#include <sys/signalfd.h>
+
+#include <csignal>
+
+namespace twinlog {
+
+namespace {
+
+sigset_t stop_set() {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    return set;
+}
+
+}  // namespace
+
+Result<StopSignals> StopSignals::block() {
+    const sigset_t set = stop_set();
+    if (::sigprocmask(SIG_BLOCK, &set, nullptr) != 0) {
+        return fail_errno("SIGTERM, SIGINT", "blocking them");
+    }
+    UniqueFd fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+    if (!fd.valid()) return fail_errno("SIGTERM, SIGINT", "waiting for them");
+    return StopSignals(std::move(fd));
+}
+
+void StopSignals::unblock() {
+    const sigset_t set = stop_set();
+    ::sigprocmask(SIG_UNBLOCK, &set, nullptr);
+}
+
+}  // namespace twinlog
