@@ -1,4 +1,5 @@
-// A line, or a partial of one, as Docker's logging drivers know it, plus what twinlog knows besides.
+// A line, or a partial of one, as Docker's logging drivers know it, plus what twinlog knows
+// besides.
 #pragma once
 
 #include <cstdint>

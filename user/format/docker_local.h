@@ -1,0 +1,50 @@
+// Docker's `local` log format, byte for byte, with twinlog's own facts in fields that Docker's
+// readers skip (twinlog_entry.proto).
+// Source of the format: moby daemon/logger/local/local.go and daemon/logger/internal/logdriver/
+// entry.proto: uint32 big endian length, that many bytes of protobuf, the length again.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "format/entry.h"
+
+namespace twinlog::docker_local {
+
+inline constexpr std::size_t length_size = 4;
+// A frame without its protobuf.
+inline constexpr std::size_t frame_overhead = 2 * length_size;
+// Docker's reader refuses more: "log message is too large" in local/read.go.
+inline constexpr std::size_t max_message = 1'000'000;
+
+// Appends the entry's frame. A line beyond max_message is the caller's mistake: LineSplitter makes
+// none.
+void append(const Entry& entry, std::string& out);
+
+enum class FrameState : unsigned char {
+    whole,
+    need_more,  // what is there may be the beginning of a frame
+    damaged,    // no frame begins here
+};
+
+struct Frame {
+    FrameState state = FrameState::damaged;
+    std::size_t size = 0;       // of the whole frame, bytes; 0 if damaged
+    bool known_source = false;  // stdout, stderr, or a gap of one; all else is not ours to show
+    Entry entry;                // borrows from the bytes that were decoded
+};
+
+// The frame that begins with the first byte. Reads no byte outside, whatever they say. An empty
+// message is damage: it is what a crash leaves as zeros at a file's end.
+Frame decode(std::string_view bytes);
+
+// Whether the bytes, which end before the frame that begins with the first of them does, can be
+// what a crash left of one. False for a frame whose length lies: then whole entries may follow.
+// Slower than decode(): meant for the end of a file.
+bool begins_frame(std::string_view bytes);
+
+// trailer: length_size bytes. Size of the frame that they end, 0 if they can't end one.
+std::size_t frame_size_from_trailer(std::string_view trailer);
+
+}  // namespace twinlog::docker_local

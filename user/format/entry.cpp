@@ -1,0 +1,20 @@
+// The texts that name why bytes are missing.
+#include "format/entry.h"
+
+namespace twinlog {
+
+std::string_view gap_reason_text(GapReason reason) {
+    switch (reason) {
+        case GapReason::ring_full:
+            return "ring full";
+        case GapReason::fault:
+            return "the writer's memory was gone";
+        case GapReason::zero_copy:
+            return "written without a copy (sendfile, splice …)";
+        case GapReason::store:
+            return "the log could not be written";
+    }
+    return "unknown reason";
+}
+
+}  // namespace twinlog
