@@ -16,7 +16,7 @@ enum class ContainerState : std::uint8_t { running, ended };
 
 // Counters of one of a container's two streams, over all its runs. Indexed by Source.
 struct StreamCounters {
-    std::string kind;                // what the file is: pipe, fifo, tty, file, socket, null, other; empty: none
+    std::string kind;  // what the file is: pipe, fifo, tty, file, socket, null, other; empty: none
     std::uint64_t bytes = 0;         // written by the container, lost ones included
     std::uint64_t lost = 0;          // of these, not in the log
     std::uint64_t gaps = 0;          // number of places where they are missing
@@ -28,12 +28,12 @@ struct StreamCounters {
 // Text fields come from the container or its runtime and are hostile: they may hold control bytes
 // and are escaped (base/escape.h) wherever a person sees them. Times are Unix ns, 0 for unknown.
 struct ContainerInfo {
-    std::string id;       // 64 hex digits for Docker and its kin, else what names it best
-    std::string name;     // without Docker's leading slash; the id's first 12 characters if unknown
+    std::string id;    // 64 hex digits for Docker and its kin, else what names it best
+    std::string name;  // without Docker's leading slash; the id's first 12 characters if unknown
     std::string image;
     std::string runtime;  // docker, podman, containerd, …; empty: unknown
     std::string log_driver;
-    std::string cgroup;   // path below the cgroup mount
+    std::string cgroup;  // path below the cgroup mount
     std::map<std::string, std::string> labels;
     bool tty = false;
     std::uint32_t init_pid = 0;  // as the host sees it
@@ -52,5 +52,8 @@ struct ContainerInfo {
 std::string to_json(const ContainerInfo& info);
 // subject names the file in the error. Unknown members are ignored; id must be there.
 Result<ContainerInfo> container_info_from_json(std::string_view json, const std::string& subject);
+
+// Reads container.json of a container's directory; the error's code is ENOENT if there is none.
+Result<ContainerInfo> read_container_info(const std::string& directory);
 
 }  // namespace twinlog

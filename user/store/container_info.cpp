@@ -1,0 +1,134 @@
+// container.json: ContainerInfo to JSON and back.
+#include "store/container_info.h"
+
+#include <exception>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <utility>
+
+#include "base/file_system.h"
+#include "store/layout.h"
+
+namespace twinlog {
+
+namespace {
+
+using nlohmann::json;
+
+// A container.json has some KB; its labels may be many.
+constexpr std::size_t max_info_size = 4U << 20U;
+
+std::string_view state_name(ContainerState state) {
+    return state == ContainerState::running ? "running" : "ended";
+}
+
+json counters_json(const StreamCounters& counters) {
+    return {{"kind", counters.kind},
+            {"bytes", counters.bytes},
+            {"lost", counters.lost},
+            {"gaps", counters.gaps},
+            {"last_write_ns", counters.last_write_ns}};
+}
+
+// The functions below throw, as nlohmann's do, where a member has another type.
+
+// Whole numbers only: nlohmann would turn 1e300 or -1 into whatever the cast gives.
+template <class Number>
+void read_number(const json& object, const char* key, Number& to) {
+    const auto member = object.find(key);
+    if (member == object.end()) return;
+    const bool fits = member->is_number_unsigned()
+                          ? std::in_range<Number>(member->template get<std::uint64_t>())
+                          : member->is_number_integer() &&
+                                std::in_range<Number>(member->template get<std::int64_t>());
+    if (!fits) throw std::out_of_range(std::string(key) + " is not a number that it can have");
+    to = member->template get<Number>();
+}
+
+StreamCounters counters_from(const json& value) {
+    StreamCounters counters;
+    counters.kind = value.value("kind", "");
+    read_number(value, "bytes", counters.bytes);
+    read_number(value, "lost", counters.lost);
+    read_number(value, "gaps", counters.gaps);
+    read_number(value, "last_write_ns", counters.last_write_ns);
+    return counters;
+}
+
+ContainerInfo info_from(const json& value) {
+    ContainerInfo info;
+    value.at("id").get_to(info.id);
+    if (info.id.empty()) throw std::out_of_range("id is empty");
+    info.name = value.value("name", "");
+    info.image = value.value("image", "");
+    info.runtime = value.value("runtime", "");
+    info.log_driver = value.value("log_driver", "");
+    info.cgroup = value.value("cgroup", "");
+    info.labels = value.value("labels", info.labels);
+    info.tty = value.value("tty", false);
+    read_number(value, "init_pid", info.init_pid);
+    read_number(value, "run", info.run);
+    info.from_start = value.value("from_start", false);
+    read_number(value, "created_ns", info.created_ns);
+    read_number(value, "started_ns", info.started_ns);
+    read_number(value, "captured_since_ns", info.captured_since_ns);
+    read_number(value, "ended_ns", info.ended_ns);
+    info.state = value.value("state", "ended") == state_name(ContainerState::running)
+                     ? ContainerState::running
+                     : ContainerState::ended;
+    if (value.contains("streams")) {
+        const auto& streams = value.at("streams").get_ref<const json::object_t&>();
+        for (const Source source : {Source::stdout_, Source::stderr_}) {
+            const std::string name(source_name(source));
+            if (!streams.contains(name)) continue;
+            info.streams[static_cast<std::size_t>(source)] = counters_from(streams.at(name));
+        }
+    }
+    return info;
+}
+
+}  // namespace
+
+std::string to_json(const ContainerInfo& info) {
+    const json value = {
+        {"id", info.id},
+        {"name", info.name},
+        {"image", info.image},
+        {"runtime", info.runtime},
+        {"log_driver", info.log_driver},
+        {"cgroup", info.cgroup},
+        {"labels", info.labels},
+        {"tty", info.tty},
+        {"init_pid", info.init_pid},
+        {"run", info.run},
+        {"from_start", info.from_start},
+        {"created_ns", info.created_ns},
+        {"started_ns", info.started_ns},
+        {"captured_since_ns", info.captured_since_ns},
+        {"ended_ns", info.ended_ns},
+        {"state", state_name(info.state)},
+        {"streams",
+         {{"stdout", counters_json(info.streams[0])}, {"stderr", counters_json(info.streams[1])}}}};
+    // A name need not be UTF-8, JSON must be.
+    return value.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+Result<ContainerInfo> container_info_from_json(std::string_view text, const std::string& subject) {
+    try {
+        const json value = json::parse(text);
+        if (!value.is_object()) return fail(subject, "it is no JSON object");
+        return info_from(value);
+    } catch (const std::exception& error) {
+        return fail(subject, std::string("it is damaged: ") + error.what(),
+                    "remove it: the log itself is untouched");
+    }
+}
+
+Result<ContainerInfo> read_container_info(const std::string& directory) {
+    const std::string path = directory + "/" + std::string(layout::info_file);
+    auto json = read_file(path, max_info_size);
+    if (!json) return pass_on(std::move(json));
+    return container_info_from_json(*json, path);
+}
+
+}  // namespace twinlog
