@@ -1,0 +1,97 @@
+// Listing of a store. A user's text is compared with what was listed and never becomes part of a
+// path.
+#include "read/container_catalog.h"
+
+#include <dirent.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+#include "store/layout.h"
+
+namespace twinlog {
+namespace {
+
+struct CloseDirectory {
+    void operator()(DIR* directory) const { ::closedir(directory); }
+};
+
+std::int64_t start_of(const ContainerInfo& info) {
+    return info.started_ns != 0 ? info.started_ns : info.captured_since_ns;
+}
+
+}  // namespace
+
+Result<Catalog> read_catalog(const std::string& store) {
+    const std::string path = layout::containers_directory(store);
+    const std::unique_ptr<DIR, CloseDirectory> directory(::opendir(path.c_str()));
+    if (!directory) {
+        const int code = errno;
+        std::string hint;
+        if (code == EACCES) hint = "run it as root";
+        if (code == ENOENT)
+            hint = "start the daemon with `twinlog run`, or name its store with --store";
+        return fail(Error{store, "cannot read the store", code, std::move(hint)});
+    }
+    Catalog catalog;
+    errno = 0;
+    while (const dirent* const item = ::readdir(directory.get())) {
+        const std::string name = item->d_name;
+        if (name.starts_with('.')) continue;
+        std::string container = path + "/" + name;
+        Result<ContainerInfo> info = read_container_info(container);
+        if (info) {
+            catalog.containers.push_back({std::move(container), std::move(*info)});
+        } else if (info.error().code != ENOENT && info.error().code != ENOTDIR) {
+            catalog.unreadable.push_back(std::move(info).error());
+        }
+        errno = 0;
+    }
+    if (errno != 0) return fail_errno(store, "cannot read the store");
+    std::sort(catalog.containers.begin(), catalog.containers.end(),
+              [](const CatalogItem& a, const CatalogItem& b) {
+                  const std::int64_t a_start = start_of(a.info);
+                  const std::int64_t b_start = start_of(b.info);
+                  return a_start != b_start ? a_start > b_start : a.info.id < b.info.id;
+              });
+    return catalog;
+}
+
+Result<CatalogItem> find_container(const Catalog& catalog, std::string_view wanted) {
+    const std::string shown(wanted);
+    if (wanted.starts_with('/')) wanted.remove_prefix(1);  // Docker's own form of a name
+    const CatalogItem* by_name = nullptr;
+    const CatalogItem* by_prefix = nullptr;
+    bool several = false;
+    for (const CatalogItem& item : catalog.containers) {
+        if (wanted.empty()) break;
+        if (item.info.id == wanted) return item;
+        // Newest first, so the first of a name stays unless another one runs.
+        const bool runs = item.info.state == ContainerState::running;
+        if (item.info.name == wanted &&
+            (by_name == nullptr || (runs && by_name->info.state != ContainerState::running))) {
+            by_name = &item;
+        }
+        if (item.info.id.starts_with(wanted)) {
+            several = by_prefix != nullptr;
+            by_prefix = &item;
+        }
+    }
+    if (by_name != nullptr) return *by_name;
+    if (several) {
+        return fail({}, "multiple IDs found with provided prefix: " + shown, "give more of the id");
+    }
+    if (by_prefix != nullptr) return *by_prefix;
+    // The directory bears the id even where the rest can't be read.
+    for (const Error& error : catalog.unreadable) {
+        if (!wanted.empty() && error.subject.find("/" + std::string(wanted)) != std::string::npos) {
+            return fail(error);
+        }
+    }
+    return fail({}, "No such container: " + shown, "`twinlog ps -a` lists all");
+}
+
+}  // namespace twinlog

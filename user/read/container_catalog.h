@@ -1,0 +1,31 @@
+// Finds containers in a store by what a user calls them. Needs no daemon and no lock.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "store/container_info.h"
+
+namespace twinlog {
+
+struct CatalogItem {
+    std::string directory;  // path of the container's directory
+    ContainerInfo info;
+};
+
+struct Catalog {
+    std::vector<CatalogItem> containers;  // newest start first
+    std::vector<Error> unreadable;        // directories whose container.json could not be read
+};
+
+// All containers of the store at this path.
+Result<Catalog> read_catalog(const std::string& store);
+
+// The container with this id or name, else the only one whose id begins with it. Among several of
+// one name a running one is preferred, then the one that started last. The error says "No such
+// container".
+Result<CatalogItem> find_container(const Catalog& catalog, std::string_view wanted);
+
+}  // namespace twinlog

@@ -1,0 +1,245 @@
+// Reading of one log file. The format has no sync marks: after damage the next position is taken
+// where a length, a decodable entry and the same length again stand together.
+#include "read/log_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "base/byte_size.h"
+#include "format/docker_local.h"
+
+namespace twinlog {
+namespace {
+
+// Few system calls for big files, and small enough to stay in the CPU's cache.
+constexpr std::size_t block_size = std::size_t{256} * 1024;
+
+}  // namespace
+
+std::string Damage::message() const {
+    const std::string place = " at byte " + std::to_string(position);
+    const std::string count = format_grouped(bytes) + (bytes == 1 ? " byte" : " bytes");
+    switch (kind) {
+        case Kind::skipped:
+            return file + ": skipped " + count + place + ": damaged";
+        case Kind::torn:
+            return file + ": skipped the last " + count + place + ": the entry is not complete";
+        case Kind::shrunk:
+            return file + ": became shorter while it was read, by " + count +
+                   "; reading it from its start";
+        case Kind::rotated:
+            return bytes == 0
+                       ? file + ": rotated away before it was read; lines may be missing here"
+                       : file + ": " + count + " were rotated away before they were read";
+    }
+    return file;
+}
+
+Result<LogFile> LogFile::open(int directory, const std::string& name,
+                              const std::string& directory_path) {
+    std::string path = directory_path + "/" + name;
+    // O_NONBLOCK: a FIFO in the place of the file must not hang the reader.
+    UniqueFd fd(::openat(directory, name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    if (!fd.valid()) return fail_errno(path, "cannot open the log");
+    struct stat status {};
+    if (::fstat(fd.get(), &status) != 0) return fail_errno(path, "cannot look at the log");
+    if (!S_ISREG(status.st_mode)) return fail(path, "not a regular file");
+    return LogFile(std::move(fd), name, std::move(path), {status.st_dev, status.st_ino});
+}
+
+Result<std::size_t> LogFile::read_at(std::uint64_t position, char* to, std::size_t size) const {
+    std::size_t done = 0;
+    while (done < size) {
+        const ssize_t got =
+            ::pread(fd_.get(), to + done, size - done, static_cast<off_t>(position + done));
+        if (got == 0) break;
+        if (got < 0) {
+            if (errno == EINTR) continue;
+            return fail_errno(path_, "cannot read the log");
+        }
+        done += static_cast<std::size_t>(got);
+    }
+    return done;
+}
+
+Result<std::uint64_t> LogFile::size() const {
+    struct stat status {};
+    if (::fstat(fd_.get(), &status) != 0) return fail_errno(path_, "cannot look at the log");
+    return static_cast<std::uint64_t>(status.st_size);
+}
+
+// Reads on behind what is unread; the number of bytes, 0 at the end of the file.
+Result<std::size_t> LogFile::fill() {
+    if (begin_ > 0) {
+        std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+        end_ -= begin_;
+        begin_ = 0;
+    }
+    // Grows to the largest entry plus a block at most: a longer one is damage and asks for no more.
+    if (buffer_.size() - end_ < block_size) buffer_.resize(end_ + block_size);
+    Result<std::size_t> got = read_at(position_ + end_, buffer_.data() + end_, block_size);
+    if (got) end_ += *got;
+    return got;
+}
+
+void LogFile::consume(std::size_t bytes) {
+    begin_ += bytes;
+    position_ += bytes;
+}
+
+void LogFile::seek(std::uint64_t position) {
+    begin_ = end_ = 0;
+    position_ = position;
+    skipping_from_.reset();
+}
+
+// Whether the file is shorter than what was read of it. A store that recovers from a crash cuts off
+// torn entries only, which were not given out, so that is no loss.
+Result<bool> LogFile::check_shrunk() {
+    const Result<std::uint64_t> now = size();
+    if (!now) return fail(now.error());
+    if (*now >= position_) return false;
+    if (skipping_from_ && *now >= *skipping_from_) {
+        const std::uint64_t from = *skipping_from_;
+        seek(*now);
+        if (*now > from) skipping_from_ = from;
+        return false;
+    }
+    damage_ = {Damage::Kind::shrunk, name_, *now, position_ - *now};
+    seek(0);
+    return true;
+}
+
+LogFile::Step LogFile::report_skipped(Damage::Kind kind) {
+    damage_ = {kind, name_, *skipping_from_, position_ - *skipping_from_};
+    skipping_from_.reset();
+    return Step::damage;
+}
+
+// Drops the unfinished entry that begins here if a whole one follows it in the buffer.
+bool LogFile::skip_to_whole_entry() {
+    const std::string_view rest = unread();
+    for (std::size_t at = 1; at < rest.size(); ++at) {
+        const docker_local::Frame frame = docker_local::decode(rest.substr(at));
+        if (frame.state != docker_local::FrameState::whole || !frame.known_source) continue;
+        if (!skipping_from_) skipping_from_ = position_;
+        consume(at);
+        return true;
+    }
+    return false;
+}
+
+Result<LogFile::Step> LogFile::next(Ending ending) {
+    for (;;) {
+        const docker_local::Frame frame = docker_local::decode(unread());
+        const bool whole = frame.state == docker_local::FrameState::whole;
+        // Entries of unknown sources are somebody's extension, and nobody's line. Behind damage
+        // they are not believed: too few bytes make one.
+        if (whole && (frame.known_source || !skipping_from_)) {
+            if (skipping_from_) return report_skipped(Damage::Kind::skipped);
+            consume(frame.size);
+            if (!frame.known_source) continue;
+            entry_ = frame.entry;
+            return Step::entry;
+        }
+        if (frame.state != docker_local::FrameState::need_more) {
+            if (!skipping_from_) skipping_from_ = position_;
+            consume(1);
+            continue;
+        }
+
+        const Result<std::size_t> got = fill();
+        if (!got) return fail(got.error());
+        if (*got > 0) continue;
+
+        const std::size_t rest = end_ - begin_;
+        const bool search = ending != Ending::growing || skipping_from_;
+        if (rest > 0 && search && skip_to_whole_entry()) continue;
+        if (ending == Ending::complete && (rest > 0 || skipping_from_)) {
+            const bool torn = !skipping_from_;
+            if (torn) skipping_from_ = position_;
+            consume(rest);
+            return report_skipped(torn ? Damage::Kind::torn : Damage::Kind::skipped);
+        }
+        // The unfinished entry is read afresh next time: after a crash it may have been cut off and
+        // another written in its place.
+        end_ = begin_;
+        const Result<bool> shrunk = check_shrunk();
+        if (!shrunk) return fail(shrunk.error());
+        return *shrunk ? Step::damage : Step::at_end;
+    }
+}
+
+Result<std::uint64_t> LogFile::seek_tail(std::uint64_t wanted) {
+    const Result<std::uint64_t> length = size();
+    if (!length) return fail(length.error());
+
+    std::vector<char> window;  // what was read of the file, from window_begin on
+    std::uint64_t window_begin = *length;
+    std::uint64_t window_end = *length;
+    // Makes [from, to) of the file part of the window; false if the file shrank meanwhile.
+    const auto load = [&](std::uint64_t from, std::uint64_t to) -> Result<bool> {
+        if (from >= window_begin && to <= window_end) return true;
+        window_begin = from > block_size ? from - block_size : 0;
+        window_end = to;
+        window.resize(static_cast<std::size_t>(window_end - window_begin));
+        const Result<std::size_t> got = read_at(window_begin, window.data(), window.size());
+        if (!got) return fail(got.error());
+        return *got == window.size();
+    };
+    const auto view = [&](std::uint64_t from, std::uint64_t to) {
+        return std::string_view(window.data() + (from - window_begin),
+                                static_cast<std::size_t>(to - from));
+    };
+
+    std::uint64_t found = 0;
+    std::uint64_t start = 0;
+    bool any = false;
+    for (std::uint64_t at = *length; at >= docker_local::frame_overhead;) {
+        const std::uint64_t trailer = at - docker_local::length_size;
+        Result<bool> loaded = load(trailer, at);
+        if (!loaded) return fail(loaded.error());
+        if (!*loaded) break;
+        // A frame's size as its trailer gives it, 0 for an impossible one.
+        const std::size_t size = docker_local::frame_size_from_trailer(view(trailer, at));
+        bool whole = false;
+        if (size > 0 && size <= at) {
+            const std::uint64_t from = at - size;
+            // Looks at the leading length alone first: behind damage most trailers are no trailers.
+            std::array<char, docker_local::length_size> head{};
+            if (from < window_begin) {
+                const Result<std::size_t> got = read_at(from, head.data(), head.size());
+                if (!got) return fail(got.error());
+                if (*got != head.size()) break;
+            } else {
+                std::copy_n(view(from, from + head.size()).data(), head.size(), head.data());
+            }
+            if (std::string_view(head.data(), head.size()) == view(trailer, at)) {
+                loaded = load(from, at);
+                if (!loaded) return fail(loaded.error());
+                if (!*loaded) break;
+                const docker_local::Frame frame = docker_local::decode(view(from, at));
+                whole = frame.state == docker_local::FrameState::whole && frame.size == size;
+                if (whole) {
+                    if (!any || wanted > 0) start = wanted > 0 ? from : at;
+                    any = true;
+                    if (wanted == 0) break;
+                    if (!frame.entry.gap && ++found == wanted) break;
+                    at = from;
+                }
+            }
+        }
+        if (!whole) --at;
+    }
+    // Fewer than wanted: from the very beginning, so that damage there is told, too.
+    seek(found == wanted ? start : 0);
+    return found;
+}
+
+}  // namespace twinlog

@@ -1,0 +1,201 @@
+// The order of things in following: what the directory says is looked at first and the files are
+// read to their end after it, so "ended" and "rotated" are believed only when nothing more can
+// come.
+#include "read/log_reader.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "read/log_files.h"
+#include "store/container_info.h"
+#include "store/layout.h"
+
+namespace twinlog {
+namespace {
+
+// While there is plenty to read, how many entries pass between two looks at the directory: new
+// files must be opened before rotation deletes them.
+constexpr std::uint32_t look_interval = 1024;
+
+}  // namespace
+
+Result<LogReader> LogReader::open(std::string directory, ReadOptions options) {
+    LogReader reader(std::move(directory), options);
+    reader.directory_fd_.reset(
+        ::open(reader.directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!reader.directory_fd_.valid()) {
+        return fail_errno(reader.directory_, "cannot open the container's directory");
+    }
+    // Events count from here, so whatever happens after the looks below is told of.
+    if (options.follow) {
+        Result<DirectoryWatch> watch =
+            DirectoryWatch::open(reader.directory_, std::string(layout::info_file));
+        if (!watch) return fail(watch.error());
+        reader.watch_ = std::move(*watch);
+    }
+    if (Status loaded = reader.load_info(); !loaded) return fail(loaded.error());
+    if (Status added = reader.add_new_files(); !added) return fail(added.error());
+    if (options.tail) {
+        if (Status sought = reader.seek_tail(); !sought) return fail(sought.error());
+    }
+    return reader;
+}
+
+// Sets live_ and following_. Without a container.json, as where the log was copied from elsewhere,
+// nobody writes.
+Status LogReader::load_info() {
+    live_ = false;
+    const bool first = !run_;
+    const Result<ContainerInfo> info = read_container_info(directory_);
+    if (!info) {
+        following_ = false;
+        if (info.error().code == ENOENT) return {};
+        return fail(info.error());
+    }
+    if (first) run_ = info->run;
+    live_ = info->state == ContainerState::running;
+    // A later run means that the one that was followed has ended.
+    following_ = options_.follow && live_ && info->run == *run_;
+    return {};
+}
+
+Status LogReader::add_new_files() {
+    std::optional<FileIdentity> last;
+    if (!files_.empty()) last = files_.back().identity();
+    Result<NewerFiles> newer =
+        open_newer_files(directory_fd_.get(), directory_, last ? &*last : nullptr);
+    if (!newer) return fail(newer.error());
+    for (LogFile& file : newer->files) files_.push_back(std::move(file));
+    // Without a newer file it was not rotation that took this one.
+    if (newer->after_is_gone && !newer->files.empty()) broken_after_ = last;
+    return {};
+}
+
+Status LogReader::seek_tail() {
+    std::uint64_t wanted = *options_.tail;
+    for (std::size_t i = files_.size(); i-- > 0;) {
+        const Result<std::uint64_t> found = files_[i].seek_tail(wanted);
+        if (!found) return fail(found.error());
+        wanted -= *found;
+        if (wanted > 0) continue;
+        files_.erase(files_.begin(), files_.begin() + static_cast<std::ptrdiff_t>(i));
+        break;
+    }
+    return {};
+}
+
+LogFile::Ending LogReader::ending() const {
+    if (files_.size() > 1 || !live_) return LogFile::Ending::complete;
+    if (options_.follow && !stalled_) return LogFile::Ending::growing;
+    return LogFile::Ending::uncertain;
+}
+
+// Takes up what changed in the directory.
+Status LogReader::look_around() {
+    const DirectoryWatch::Changes changes = std::exchange(changes_, {});
+    if (changes.removed) {
+        live_ = following_ = false;
+        return {};
+    }
+    if (changes.info) {
+        if (Status loaded = load_info(); !loaded) return loaded;
+    }
+    if (changes.names) return add_new_files();
+    return {};
+}
+
+// Whether bytes of the entry's stream are missing before it because their file is gone; sets
+// damage_.
+bool LogReader::missed_before(const Entry& entry) {
+    Progress& progress = progress_[static_cast<std::size_t>(entry.source)];
+    std::uint64_t missed = 0;
+    bool uncertain = false;
+    if (progress.check) {
+        if (entry.run == 0) {
+            uncertain = true;  // dockerd's entry: no positions
+        } else if (progress.known && entry.run == progress.run) {
+            missed = entry.position > progress.next ? entry.position - progress.next : 0;
+        } else {
+            missed = progress.known ? entry.position : 0;
+        }
+    }
+    const bool has_newline = !entry.gap && (!entry.partial || entry.partial->last);
+    const std::uint64_t length =
+        entry.gap ? entry.gap->bytes : entry.line.size() + (has_newline ? 1 : 0);
+    progress = {true, false, entry.run, entry.position + length};
+    if (missed > 0 || uncertain) {
+        damage_ = {Damage::Kind::rotated, std::string(layout::log_file), 0, missed};
+        return true;
+    }
+    return false;
+}
+
+LogReader::Step LogReader::finish() {
+    done_ = true;
+    return Step::end;
+}
+
+// What follows when all known files are read; nothing: read on.
+Result<std::optional<LogReader::Step>> LogReader::at_end() {
+    if (files_.size() > 1) {
+        if (broken_after_ == files_.front().identity()) {
+            broken_after_.reset();
+            for (Progress& progress : progress_) progress.check = true;
+        }
+        files_.pop_front();
+        return std::nullopt;
+    }
+    if (!watch_) return finish();
+    stalled_ = true;
+    if (Status drained = watch_->drain(changes_); !drained) return fail(drained.error());
+    if (changes_.any()) {
+        if (Status looked = look_around(); !looked) return fail(looked.error());
+        return std::nullopt;
+    }
+    if (!following_) return finish();
+    return Step::idle;
+}
+
+Result<LogReader::Step> LogReader::next() {
+    if (std::exchange(held_, false)) return Step::entry;
+    while (!done_) {
+        if (watch_ && ++since_look_ >= look_interval) {
+            since_look_ = 0;
+            if (Status drained = watch_->drain(changes_); !drained) return fail(drained.error());
+            // The rest waits for the end of the files: only names are urgent.
+            if (std::exchange(changes_.names, false)) {
+                if (Status added = add_new_files(); !added) return fail(added.error());
+            }
+        }
+        if (!files_.empty()) {
+            const Result<LogFile::Step> step = files_.front().next(ending());
+            if (!step) return fail(step.error());
+            if (*step == LogFile::Step::damage) {
+                damage_ = files_.front().damage();
+                return Step::damage;
+            }
+            if (*step == LogFile::Step::entry) {
+                stalled_ = false;
+                const Entry& entry = files_.front().entry();
+                const bool missed = watch_ && missed_before(entry);
+                if (options_.until_ns && entry.time_ns > *options_.until_ns) return finish();
+                if (options_.since_ns && entry.time_ns < *options_.since_ns) continue;
+                held_ = missed;
+                return missed ? Step::damage : Step::entry;
+            }
+        }
+        const Result<std::optional<Step>> ended = at_end();
+        if (!ended) return fail(ended.error());
+        if (*ended) return **ended;
+    }
+    return Step::end;
+}
+
+Result<DirectoryWatch::Wake> LogReader::wait(int stop_fd, int output_fd) const {
+    if (!watch_) return DirectoryWatch::Wake::changed;
+    return watch_->wait(stop_fd, output_fd);
+}
+
+}  // namespace twinlog

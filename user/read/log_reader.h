@@ -1,0 +1,96 @@
+// Reads a container's cached log over all its files, oldest first, and follows it across rotation.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "format/entry.h"
+#include "read/directory_watch.h"
+#include "read/log_file.h"
+
+namespace twinlog {
+
+struct ReadOptions {
+    std::optional<std::int64_t> since_ns =
+        std::nullopt;  // Unix time; earlier entries are passed over
+    std::optional<std::int64_t> until_ns =
+        std::nullopt;  // reading ends for good at the first later entry
+    // Begin at so many entries before the end, as Docker counts: both streams together, each piece
+    // of a cut line one, before since and until; entries that stand for a gap are not counted.
+    std::optional<std::uint64_t> tail = std::nullopt;
+    bool follow = false;  // wait for more until the container ends
+};
+
+// Needs no daemon and no lock: the files may grow, rotate and vanish while they are read. All files
+// that are there at the beginning are held open, so that rotation takes nothing from a reader.
+class LogReader {
+ public:
+    enum class Step : std::uint8_t {
+        entry,   // entry() has it
+        damage,  // damage() says what was skipped
+        idle,    // following, and nothing more is there: flush, then wait()
+        end,     // for good
+    };
+
+    // directory is a container's. It is an error if it cannot be read; a missing log is an empty
+    // one.
+    static Result<LogReader> open(std::string directory, ReadOptions options);
+
+    // Never waits for others.
+    Result<Step> next();
+    // Borrows from this object until its next call.
+    [[nodiscard]] const Entry& entry() const { return files_.front().entry(); }
+    [[nodiscard]] const Damage& damage() const { return damage_; }
+
+    // After Step::idle, only when following: blocks until something changed. Wake::stop when
+    // stop_fd became readable or output_fd lost its reader; -1 stands for none.
+    Result<DirectoryWatch::Wake> wait(int stop_fd = -1, int output_fd = -1) const;
+
+ private:
+    LogReader(std::string directory, ReadOptions options)
+        : directory_(std::move(directory)), options_(options) {}
+
+    // How far a stream was read, to see what rotation took from a slow follower.
+    struct Progress {
+        bool known = false;
+        bool check = false;  // the next entry may not be the one that follows
+        std::uint32_t run = 0;
+        std::uint64_t next = 0;  // position of the byte after the last entry
+    };
+
+    Status load_info();
+    Status look_around();
+    Status add_new_files();
+    Status seek_tail();
+    [[nodiscard]] LogFile::Ending ending() const;
+    Result<std::optional<Step>> at_end();
+    Step finish();
+    bool missed_before(const Entry& entry);
+
+    std::string directory_;
+    ReadOptions options_;
+    UniqueFd directory_fd_;
+    std::optional<DirectoryWatch> watch_;
+    DirectoryWatch::Changes changes_;
+
+    std::deque<LogFile> files_;  // what is still to be read, oldest first
+    // The file after which others may have been deleted before they could be opened.
+    std::optional<FileIdentity> broken_after_;
+    std::array<Progress, 2> progress_;  // by Source
+    bool held_ = false;                 // entry() waits behind a damage that was told first
+    std::optional<std::uint32_t> run_;  // of the container when reading began
+    bool live_ = false;                 // somebody writes to the newest file
+    bool following_ = false;
+    bool stalled_ = false;  // the last look at the newest file found no entry
+    bool done_ = false;
+    std::uint32_t since_look_ = 0;  // entries given out since the directory was looked at
+    Damage damage_;
+};
+
+}  // namespace twinlog
