@@ -1,0 +1,62 @@
+// What a runtime knows of its containers, and where it is looked up: never by asking the runtime.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace twinlog {
+
+// Text is hostile, as in ContainerInfo. Empty and 0: unknown. Times are Unix ns.
+struct Metadata {
+    std::string name;
+    std::string image;
+    std::map<std::string, std::string> labels;
+    std::string log_driver;
+    bool tty = false;
+    std::int64_t created_ns = 0;
+    std::int64_t started_ns = 0;  // may be the previous run's: runtimes write it after the start
+    std::string runtime;
+    // Host pid of init as the runtime says, while it runs. None where it is unknown or cannot be
+    // believed.
+    std::optional<std::uint32_t> state_pid;
+
+    bool operator==(const Metadata&) const = default;
+};
+
+// The container that is asked about.
+struct ContainerRef {
+    std::string id;
+    std::uint32_t init_pid = 0;  // as the host sees it; 0: unknown or gone
+};
+
+class MetadataSource {
+ public:
+    MetadataSource() = default;
+    MetadataSource(const MetadataSource&) = delete;
+    MetadataSource& operator=(const MetadataSource&) = delete;
+    MetadataSource(MetadataSource&&) = delete;
+    MetadataSource& operator=(MetadataSource&&) = delete;
+    virtual ~MetadataSource() = default;
+
+    // None if this source does not know the container (yet). A result without a name says which
+    // runtime it is and no more.
+    virtual std::optional<Metadata> look_up(const ContainerRef& container) = 0;
+
+    // Ids of the containers that text names: the one with that id, else those with that name, else
+    // those whose id begins with it. Sorted, each once.
+    virtual std::vector<std::string> resolve(const std::string& text) = 0;
+};
+
+// One of the containers that resolve() chooses from.
+struct NamedContainer {
+    std::string id;
+    std::string name;
+};
+
+std::vector<std::string> matching_ids(const std::vector<NamedContainer>& containers,
+                                      const std::string& text);
+
+}  // namespace twinlog

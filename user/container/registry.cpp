@@ -1,0 +1,161 @@
+// From the facts of a container's start to what is known about the container.
+#include "container/registry.h"
+
+#include <algorithm>
+#include <array>
+
+#include "container/containerd_metadata.h"
+#include "container/docker_metadata.h"
+#include "container/podman_metadata.h"
+
+namespace twinlog {
+namespace {
+
+constexpr std::uint64_t ns_per_tick = 10'000'000;  // USER_HZ is 100 on all of Linux
+constexpr std::size_t short_id_size = 12;          // as docker ps shows them
+
+// Docker's short form; other ids would lose what tells them apart.
+std::string fallback_name(const std::string& id) {
+    return is_full_id(id) ? id.substr(0, short_id_size) : id;
+}
+
+std::string joined_path(const std::vector<std::string>& names) {
+    std::string path;
+    for (auto name = names.rbegin(); name != names.rend(); ++name) {
+        if (name->empty() || *name == "/") continue;
+        path += '/';
+        path += *name;
+    }
+    return path.empty() ? "/" : path;
+}
+
+template <class T>
+bool update(T& value, const T& found) {
+    if (found == T{} || found == value) return false;
+    value = found;
+    return true;
+}
+
+bool apply(const Metadata& metadata, ContainerInfo& info) {
+    bool changed = update(info.name, metadata.name);
+    changed |= update(info.image, metadata.image);
+    changed |= update(info.labels, metadata.labels);
+    changed |= update(info.log_driver, metadata.log_driver);
+    changed |= update(info.runtime, metadata.runtime);
+    changed |= update(info.tty, metadata.tty);
+    changed |= update(info.created_ns, metadata.created_ns);
+    return changed;
+}
+
+}  // namespace
+
+Registry Registry::of_host(const std::string& proc_root) {
+    const ProcFs proc(proc_root);
+    // The first two see at the parent process whether the container is theirs, which costs little.
+    std::vector<std::unique_ptr<MetadataSource>> sources;
+    sources.push_back(std::make_unique<PodmanMetadata>(proc));
+    sources.push_back(std::make_unique<ContainerdMetadata>(proc));
+    sources.push_back(std::make_unique<DockerMetadata>(proc));
+    return {proc, std::move(sources)};
+}
+
+std::optional<Metadata> Registry::look_up(const ContainerRef& container) {
+    std::optional<Metadata> best;
+    for (const auto& source : sources_) {
+        auto found = source->look_up(container);
+        if (!found) continue;
+        if (!found->name.empty()) return found;
+        if (!best) best = std::move(found);
+    }
+    return best;
+}
+
+bool Registry::contested(const std::string& id, const Init& init,
+                         const std::optional<Metadata>& metadata) const {
+    const auto known = inits_.find(id);
+    if (known != inits_.end() && known->second.pid != init.pid &&
+        proc_.alive(known->second.pid, known->second.start_ticks)) {
+        return true;
+    }
+    if (!metadata || !metadata->state_pid || *metadata->state_pid == init.pid) return false;
+    // dockerd may not have written the new pid yet: the old one counts only if it still is that
+    // container.
+    if (!proc_.alive(*metadata->state_pid)) return false;
+    const auto cgroups = proc_.cgroups(*metadata->state_pid);
+    if (!cgroups) return false;
+    const std::string path = naming_cgroup(*cgroups);
+    const auto other = identify(cgroup_levels(path), 0, 0, 0);
+    return other && other->id == id;
+}
+
+std::optional<ContainerInfo> Registry::describe(const StartFacts& facts) {
+    const std::vector<std::string_view> levels(facts.cgroup.begin(), facts.cgroup.end());
+    auto identity = identify(levels, facts.ns_pid, facts.level, facts.pidns);
+    const std::string pid_id = "pid-" + std::to_string(facts.pid);
+    if (!identity) {
+        if (!facts.by_pid) return std::nullopt;
+        identity = ContainerIdentity{pid_id, ""};
+    }
+
+    // A short-lived process may be gone, and its pid another's, before this is read.
+    Init init{facts.pid, facts.start_boottime_ns / ns_per_tick};
+    const auto stat = proc_.stat(facts.pid);
+    const bool present = stat && (init.start_ticks == 0 || stat->start_ticks == init.start_ticks);
+    if (present) init.start_ticks = stat->start_ticks;
+
+    std::optional<Metadata> metadata = look_up({identity->id, present ? facts.pid : 0});
+    if (contested(identity->id, init, metadata)) {
+        metadata.reset();
+        const bool own_namespace = facts.level > 0 && facts.ns_pid == 1;
+        identity = ContainerIdentity{own_namespace ? pid_namespace_id(facts.pidns) : pid_id, ""};
+    }
+
+    ContainerInfo info;
+    info.id = identity->id;
+    info.name = fallback_name(info.id);
+    info.runtime = identity->runtime;
+    info.init_pid = facts.pid;
+    info.started_ns = facts.started_ns;
+    info.cgroup = joined_path(facts.cgroup);
+    if (present) {
+        if (const auto cgroups = proc_.cgroups(facts.pid)) info.cgroup = naming_cgroup(*cgroups);
+    }
+    if (metadata) {
+        apply(*metadata, info);
+        // Docker's time is of the run before until this one is under way.
+        if (info.started_ns == 0) info.started_ns = metadata->started_ns;
+    }
+
+    constexpr std::size_t many = 8192;
+    if (inits_.size() >= many) {
+        std::erase_if(inits_, [this](const auto& entry) {
+            return !proc_.alive(entry.second.pid, entry.second.start_ticks);
+        });
+    }
+    inits_[info.id] = init;
+    return info;
+}
+
+bool Registry::refresh(ContainerInfo& info) {
+    ContainerRef ref{info.id, 0};
+    const auto init = inits_.find(info.id);
+    if (init != inits_.end() && init->second.pid == info.init_pid &&
+        proc_.alive(init->second.pid, init->second.start_ticks)) {
+        ref.init_pid = info.init_pid;
+    }
+    const auto metadata = look_up(ref);
+    return metadata && apply(*metadata, info);
+}
+
+std::vector<std::string> Registry::resolve(const std::string& text) {
+    std::vector<std::string> ids;
+    for (const auto& source : sources_) {
+        std::vector<std::string> found = source->resolve(text);
+        ids.insert(ids.end(), found.begin(), found.end());
+    }
+    std::sort(ids.begin(), ids.end());
+    ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+    return ids;
+}
+
+}  // namespace twinlog
