@@ -1,6 +1,6 @@
 /* What the BPF programs and user space share: ring records and map values. Plain C, compiled by both.
  *
- * Two rings. `events` carries what happens to containers (START, END), `data` what they write. They
+ * Two rings. `events` carries what happens to containers (START, END), `output` what they write. They
  * are apart so that a flood of output never costs the news of a container. A START is reserved before
  * its streams are registered, so whoever sees a data record finds its START in `events` already. */
 #pragma once
@@ -18,8 +18,8 @@ typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
+#include <stdbool.h>
 #define TW_ASSERT _Static_assert
-#define offsetof(type, member) __builtin_offsetof(type, member)
 #endif
 
 enum {
@@ -106,7 +106,8 @@ struct tw_start {
 	u16 type;
 	u16 flags;	/* enum tw_start_flags */
 	u32 pid;	/* init, as the host sees it */
-	u64 run;	/* key of the run: cgroup id, or pid namespace | TW_RUN_PIDNS */
+	u64 run;	/* key of the run: cgroup id, pid namespace | TW_RUN_PIDNS, or pid | TW_RUN_PID */
+	u64 pidns;	/* inode number of its pid namespace | TW_RUN_PIDNS */
 	u64 time;	/* CLOCK_BOOTTIME, ns: now */
 	u64 start_time;	/* of the process, CLOCK_BOOTTIME, ns */
 	u32 level;	/* of its pid namespace */
@@ -115,9 +116,10 @@ struct tw_start {
 	struct tw_file files[2];	/* stdout, stderr; the same slot where they are one file */
 	char cgroup[TW_CGROUP_LEVELS][TW_CGROUP_NAME];	/* leaf first; may be unterminated garbage past a NUL */
 };
-TW_ASSERT(sizeof(struct tw_start) == 664, "tw_start has no hidden padding");
+TW_ASSERT(sizeof(struct tw_start) == 672, "tw_start has no hidden padding");
 
 #define TW_RUN_PIDNS (1ull << 63)
+#define TW_RUN_PID (1ull << 62)
 
 struct tw_end {
 	u16 type;
@@ -127,6 +129,14 @@ struct tw_end {
 	u64 time;
 };
 TW_ASSERT(sizeof(struct tw_end) == 24, "tw_end has no padding");
+
+/* What the holders iterator prints: a process that has a stream open for writing. */
+struct tw_holder {
+	u64 stream;
+	u32 slot;
+	u32 pid;
+};
+TW_ASSERT(sizeof(struct tw_holder) == 16, "tw_holder has no padding");
 
 /* Value of `streams`, keyed by inode address. An address alone is reused at once, so the rest must
  * agree too. */

@@ -1,0 +1,262 @@
+/* Puts what one write left in a stream into the ring: bytes where they can be copied, a hole of the
+ * right length where not. A position is given after room was reserved and never otherwise than by
+ * adding the whole length, so that:
+ *  - positions count every byte, captured or not;
+ *  - whoever sees a record knows that all records of smaller positions are in the ring already,
+ *    although maybe behind it, or will never come. */
+#pragma once
+
+#include "stream.bpf.h"
+
+extern int bpf_probe_read_user_dynptr(const struct bpf_dynptr *ptr, u32 off, u32 size,
+				      const void *unsafe_ptr__ign) __ksym __weak;
+
+enum {
+	UIO_MAXIOV = 1024,	/* include/uapi/linux/uio.h */
+};
+
+/* A size that no ring can give: the verifier wants a dynptr whether there is room or not. */
+#define NO_ROOM (1u << 31)
+
+/* Where the bytes of a write lie in user memory: one buffer, or a list of them. */
+struct user_bytes {
+	u64 base;	/* of what is left of the present buffer */
+	u64 left;
+	u64 iov;	/* address of the next struct iovec */
+	u64 iovs;	/* how many are left */
+	bool compat;	/* the iovecs are of 32 bits */
+};
+
+/* A write that takes several steps or records. It lives in a map and not on the stack because the
+ * verifier follows the values of stack slots through each round of a loop, and gives up. */
+struct job {
+	struct user_bytes from;
+	u64 left;	/* of the write */
+	u64 record;	/* of the present record, bytes not walked over yet */
+	u64 done;	/* of the present record, bytes copied */
+	u32 slot;
+	bool skip;	/* no room, or the writer's memory can't be read: walk on without copying */
+	u8 step[TW_COPY_STEP];	/* on the way, where the kernel can't copy user memory into a dynptr */
+};
+
+/* Tracing programs run with preemption off, so a CPU has one job at a time. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct job);
+} jobs SEC(".maps");
+
+static __always_inline struct job *this_job(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&jobs, &zero);
+}
+
+static __always_inline u64 wake_up_flags(void)
+{
+	if (!consumer_waits)
+		return BPF_RB_NO_WAKEUP;
+	consumer_waits = 0;
+	return BPF_RB_FORCE_WAKEUP;
+}
+
+static __always_inline bool within_budget(struct tw_state *state, u64 size)
+{
+	return state->reserved + size - state->consumed <= stream_budget;
+}
+
+static __always_inline void lose(struct tw_state *state, u64 bytes, u32 reason)
+{
+	__sync_fetch_and_add(&state->lost[reason & 3], bytes);
+}
+
+static __always_inline void fill_head(struct tw_data *head, struct tw_state *state, u32 slot, u32 length)
+{
+	u64 id = bpf_get_current_pid_tgid();
+
+	head->slot = slot;
+	head->stream = state->id;
+	head->time = bpf_ktime_get_boot_ns();
+	head->length = length;
+	head->pid = id >> 32;
+	head->tid = id;
+	bpf_get_current_comm(head->comm, sizeof(head->comm));
+}
+
+/* Bytes that can't be copied where this runs. */
+static __always_inline void emit_hole(u32 slot, u64 length, u32 reason)
+{
+	struct tw_state *state = bpf_map_lookup_elem(&states, &slot);
+	struct tw_data *head;
+
+	if (!state)
+		return;
+	head = within_budget(state, sizeof(*head)) ? bpf_ringbuf_reserve(&output, sizeof(*head), 0) : NULL;
+	lose(state, length, reason);
+	if (!head) {
+		__sync_fetch_and_add(&state->written, length);
+		return;
+	}
+	__sync_fetch_and_add(&state->reserved, sizeof(*head));
+	head->type = TW_HOLE;
+	head->reason = reason;
+	head->captured = 0;
+	fill_head(head, state, slot, length);
+	head->position = __sync_fetch_and_add(&state->written, length);
+	bpf_ringbuf_submit(head, wake_up_flags());
+}
+
+/* Next buffer of the list. */
+static __always_inline void next_buffer(struct user_bytes *from)
+{
+	struct { u64 base, length; } iov = {};
+	struct { u32 base, length; } iov32 = {};
+
+	if (from->compat) {
+		bpf_probe_read_user(&iov32, sizeof(iov32), (void *)from->iov);
+		iov.base = iov32.base;
+		iov.length = iov32.length;
+		from->iov += sizeof(iov32);
+	} else {
+		bpf_probe_read_user(&iov, sizeof(iov), (void *)from->iov);
+		from->iov += sizeof(iov);
+	}
+	from->base = iov.base;
+	from->left = iov.length;
+	from->iovs--;
+}
+
+static __always_inline long copy_bytes(struct bpf_dynptr *record, u64 at, u64 size, struct job *job)
+{
+	if (have_user_dynptr)
+		return bpf_probe_read_user_dynptr(record, at, size, (void *)job->from.base);
+	if (bpf_probe_read_user(job->step, size, (void *)job->from.base))
+		return -1;
+	return bpf_dynptr_write(record, at, job->step, size, 0);
+}
+
+/* One buffer, or one step of it. Returns 1 when the record is full. */
+static long copy_step(u32 i, struct bpf_dynptr *record)
+{
+	struct job *job = this_job();
+	u64 size;
+
+	if (!job || !job->record)
+		return 1;
+	if (!job->from.left) {
+		if (!job->from.iovs)
+			return 1;
+		next_buffer(&job->from);
+		return 0;
+	}
+	size = job->record;
+	if (size > job->from.left)
+		size = job->from.left;
+	if (size > TW_COPY_STEP)
+		size = TW_COPY_STEP;
+	/* clang would test a shifted copy of size, and the verifier lose the bound. */
+	asm volatile("" : "+r"(size));
+	if (size > TW_COPY_STEP)
+		return 1;
+	if (!job->skip && copy_bytes(record, sizeof(struct tw_data) + job->done, size, job))
+		job->skip = true;
+	if (!job->skip)
+		job->done += size;
+	job->from.base += size;
+	job->from.left -= size;
+	job->record -= size;
+	return 0;
+}
+
+/* One record of at most TW_RECORD_DATA. Returns 1 when the write is done. */
+static long copy_record(u32 i, void *unused)
+{
+	struct job *job = this_job();
+	struct tw_state *state;
+	struct bpf_dynptr record;
+	struct tw_data head = {};
+	u64 length, size;
+	bool room;
+
+	if (!job || !job->left)
+		return 1;
+	state = bpf_map_lookup_elem(&states, &job->slot);
+	if (!state)
+		return 1;
+	length = job->left;
+	if (length > TW_RECORD_DATA)
+		length = TW_RECORD_DATA;
+	size = sizeof(head) + length;
+	room = !bpf_ringbuf_reserve_dynptr(&output, within_budget(state, size) ? size : NO_ROOM, 0, &record);
+	fill_head(&head, state, job->slot, length);
+	head.position = __sync_fetch_and_add(&state->written, length);
+	job->left -= length;
+	job->record = length;
+	job->done = 0;
+	job->skip = !room;
+	bpf_loop(length / TW_COPY_STEP + 2 * job->from.iovs + 2, copy_step, &record, 0);
+	if (!room) {
+		lose(state, length, TW_REASON_RING_FULL);
+		bpf_ringbuf_discard_dynptr(&record, BPF_RB_NO_WAKEUP);
+		return 0;
+	}
+	__sync_fetch_and_add(&state->reserved, size);
+	head.type = TW_DATA;
+	head.captured = job->done;
+	if (head.captured < length) {
+		head.reason = TW_REASON_FAULT;
+		lose(state, length - head.captured, TW_REASON_FAULT);
+	}
+	bpf_dynptr_write(&record, 0, &head, sizeof(head), 0);
+	bpf_ringbuf_submit_dynptr(&record, wake_up_flags());
+	return 0;
+}
+
+/* The common case: one buffer, one record, one copy. */
+static __always_inline void emit_buffer(u32 slot, u64 base, u64 length)
+{
+	struct tw_state *state = bpf_map_lookup_elem(&states, &slot);
+	struct tw_data head = {};
+	struct bpf_dynptr ring;
+	u64 size = sizeof(head) + length;
+
+	if (!state)
+		return;
+	if (bpf_ringbuf_reserve_dynptr(&output, within_budget(state, size) ? size : NO_ROOM, 0, &ring)) {
+		__sync_fetch_and_add(&state->written, length);
+		lose(state, length, TW_REASON_RING_FULL);
+		bpf_ringbuf_discard_dynptr(&ring, BPF_RB_NO_WAKEUP);
+		return;
+	}
+	__sync_fetch_and_add(&state->reserved, size);
+	fill_head(&head, state, slot, length);
+	head.type = TW_DATA;
+	head.captured = length;
+	head.position = __sync_fetch_and_add(&state->written, length);
+	if (bpf_probe_read_user_dynptr(&ring, sizeof(head), length, (void *)base)) {
+		head.captured = 0;
+		head.reason = TW_REASON_FAULT;
+		lose(state, length, TW_REASON_FAULT);
+	}
+	bpf_dynptr_write(&ring, 0, &head, sizeof(head), 0);
+	bpf_ringbuf_submit_dynptr(&ring, wake_up_flags());
+}
+
+/* A list of buffers, a very large buffer, or an older kernel. */
+static __always_inline void emit_list(u32 slot, u64 base, u64 iovs, u64 length, bool list, bool compat)
+{
+	struct job *job = this_job();
+
+	if (!job)
+		return;
+	job->slot = slot;
+	job->left = length;
+	job->from.compat = compat;
+	job->from.iov = base;
+	job->from.iovs = !list ? 0 : iovs > UIO_MAXIOV ? UIO_MAXIOV : iovs;
+	job->from.base = base;
+	job->from.left = list ? 0 : length;
+	bpf_loop(length / TW_RECORD_DATA + 1, copy_record, NULL, 0);
+}

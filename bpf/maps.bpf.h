@@ -1,0 +1,72 @@
+/* All maps and global variables of the capture programs. */
+#pragma once
+
+#include "kernel.bpf.h"
+
+/* News of containers. Small, so that it never fills: a START has 664 bytes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, TW_EVENTS_RING);
+} events SEC(".maps");
+
+/* What containers write; user space sets the size before it loads the object. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 64 << 20);
+} output SEC(".maps");
+
+/* Which files are streams, by inode address. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, TW_STREAMS);
+	__type(key, u64);
+	__type(value, struct tw_stream);
+} streams SEC(".maps");
+
+/* Positions and counters, read by user space without a system call. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, TW_STREAMS);
+	__type(key, u32);
+	__type(value, struct tw_state);
+} states SEC(".maps");
+
+/* Slots of `states` that are free; user space fills it and gives slots back. */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, TW_STREAMS);
+	__type(value, u32);
+} free_slots SEC(".maps");
+
+/* Runs that are known: cgroup ids and pid namespaces. Value: enum run_mark. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, TW_RUNS * 2);
+	__type(key, u64);
+	__type(value, u32);
+} runs SEC(".maps");
+
+/* Init processes of registered runs, by host pid; value: the run's key. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, TW_RUNS);
+	__type(key, u32);
+	__type(value, u64);
+} inits SEC(".maps");
+
+/* Set by user space between open and load. */
+const volatile u64 stream_budget = 32 << 20;	/* ring bytes one stream may hold unconsumed */
+const volatile bool have_user_dynptr = false;	/* bpf_probe_read_user_dynptr is there (6.16) */
+
+/* Set by user space at any time. */
+bool register_new = false;	/* the exec program registers containers */
+u32 seed_pass = 0;		/* enum seed_pass */
+u32 seed_pid = 0;		/* the process that SEED_PID registers */
+
+/* The consumer says 1 before it waits; who wakes it says 0. So no record but the first pays for a
+ * wake-up (11 us each on a virtual machine). */
+u32 consumer_waits = 0;
+
+u64 next_stream = 1;
+u64 starts_lost = 0;	/* STARTs that found no room: user space seeds again */
