@@ -1,0 +1,426 @@
+#include "capture/capture.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "base/unique_fd.h"
+#include "capture/features.h"
+#include "capture/ring.h"
+#include "tracepoint.skel.h"
+
+namespace twinlog {
+
+namespace {
+
+// Handed out between two commits: small enough that the kernel soon has the room back, large enough
+// that the files are written in few calls.
+constexpr std::uint64_t drain_batch = 4ULL << 20;
+
+// While something is being written the rings are looked at this often, and nobody pays for
+// wake-ups.
+constexpr std::chrono::milliseconds busy_tick{5};
+
+// Passes of the seed program, enum seed_pass in bpf/run.bpf.h.
+enum class SeedPass : std::uint32_t { none, mark, namespace_inits, others, pid };
+
+int print_libbpf(libbpf_print_level level, const char* format, va_list arguments) {
+    std::array<char, 1024> text{};
+    const int length = std::vsnprintf(text.data(), text.size(), format, arguments);
+    if (length <= 0) return 0;
+    std::string_view line(text.data(), std::min<std::size_t>(text.size() - 1, length));
+    while (!line.empty() && line.back() == '\n') line.remove_suffix(1);
+    // A failure comes back as an error of ours; libbpf's own words are for whoever looks closer.
+    if (level == LIBBPF_DEBUG) {
+        spdlog::trace("libbpf: {}", line);
+    } else {
+        spdlog::debug("libbpf: {}", line);
+    }
+    return length;
+}
+
+struct SkeletonDeleter {
+    void operator()(tracepoint_bpf* skeleton) const { tracepoint_bpf__destroy(skeleton); }
+};
+
+struct LinkDeleter {
+    void operator()(bpf_link* link) const { bpf_link__destroy(link); }
+};
+using Link = std::unique_ptr<bpf_link, LinkDeleter>;
+
+// What is known of a slot of the states map.
+struct Slot {
+    std::uint64_t stream = 0;       // 0: not in use
+    std::uint64_t settled = 0;      // position up to which on_settled was called
+    std::uint64_t uncommitted = 0;  // ring bytes handed out since the last commit
+};
+
+// A pass over the rings is complete when the output ring was read to `end`.
+struct Pass {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+    std::vector<std::pair<std::uint32_t, std::uint64_t>> written;  // slot, position at its start
+    std::vector<tw_end> ends;
+};
+
+}  // namespace
+
+struct Capture::Impl {
+    CaptureOptions options;
+    std::unique_ptr<tracepoint_bpf, SkeletonDeleter> skeleton;
+    std::vector<Link> links;
+    std::vector<Ring> rings;  // events, output
+    std::vector<Mapping> states;
+    UniqueFd all_epoll;    // rings and the caller's fd
+    UniqueFd other_epoll;  // the caller's fd alone
+    int other_fd = -1;
+
+    std::vector<Slot> slots{TW_STREAMS};
+    std::vector<std::uint32_t> active;
+    std::vector<std::uint32_t> touched;  // slots with uncommitted bytes
+    Pass pass;
+    bool pass_open = false;
+    bool busy = true;
+    std::uint64_t starts_lost = 0;
+    std::vector<tw_end> next_ends;
+
+    Ring& events() { return rings[0]; }
+    Ring& output() { return rings[1]; }
+    tw_state& state(std::uint32_t slot) {
+        return reinterpret_cast<tw_state*>(states.front().data())[slot];
+    }
+    std::uint64_t written(std::uint32_t slot) {
+        return std::atomic_ref(state(slot).written).load(std::memory_order_seq_cst);
+    }
+
+    Status fill_free_slots();
+    Status attach(bpf_program* program);
+    Status run_seed(SeedPass pass, std::uint32_t pid);
+    Result<std::string> run_iterator(bpf_program* program);
+    void take_events(CaptureSink& sink, std::vector<tw_end>& ends);
+    void activate(const tw_file& file);
+    void open_pass(CaptureSink& sink);
+    void close_pass(CaptureSink& sink);
+    bool hand_out(CaptureSink& sink, std::span<const std::byte> bytes);
+};
+
+Status Capture::Impl::fill_free_slots() {
+    const int map = bpf_map__fd(skeleton->maps.free_slots);
+    // Last in, last out: the queue gives slots in this order, so a small host touches few pages.
+    for (std::uint32_t slot = 0; slot < TW_STREAMS; ++slot) {
+        if (bpf_map_update_elem(map, nullptr, &slot, BPF_ANY) != 0) {
+            return fail_errno("BPF map free_slots", "filling it");
+        }
+    }
+    return {};
+}
+
+Status Capture::Impl::attach(bpf_program* program) {
+    Link link(bpf_program__attach(program));
+    if (!link) {
+        return fail_errno(std::string("BPF program ") + bpf_program__name(program), "attaching it",
+                          "`twinlog doctor` says what this kernel allows");
+    }
+    links.push_back(std::move(link));
+    return {};
+}
+
+Result<std::string> Capture::Impl::run_iterator(bpf_program* program) {
+    const std::string name = std::string("BPF iterator ") + bpf_program__name(program);
+    const Link link(bpf_program__attach_iter(program, nullptr));
+    if (!link) return fail_errno(name, "attaching it");
+    const UniqueFd fd(bpf_iter_create(bpf_link__fd(link.get())));
+    if (!fd.valid()) return fail_errno(name, "starting it");
+    std::string out;
+    std::array<char, 16384> block;
+    for (;;) {
+        const ssize_t got = ::read(fd.get(), block.data(), block.size());
+        if (got == 0) return out;
+        if (got > 0) {
+            out.append(block.data(), static_cast<std::size_t>(got));
+        } else if (errno != EINTR && errno != EAGAIN) {
+            return fail_errno(name, "reading from it");
+        }
+    }
+}
+
+Status Capture::Impl::run_seed(SeedPass pass, std::uint32_t pid) {
+    skeleton->bss->seed_pid = pid;
+    skeleton->bss->seed_pass = static_cast<std::uint32_t>(pass);
+    auto ran = run_iterator(skeleton->progs.seed);
+    skeleton->bss->seed_pass = static_cast<std::uint32_t>(SeedPass::none);
+    if (!ran) return pass_on(std::move(ran));
+    return {};
+}
+
+void Capture::Impl::activate(const tw_file& file) {
+    if (file.slot >= slots.size()) return;
+    Slot& slot = slots[file.slot];
+    if (slot.stream == file.stream) return;  // the other stream's file too
+    if (slot.stream == 0) active.push_back(file.slot);
+    slot = Slot{.stream = file.stream, .settled = 0, .uncommitted = 0};
+}
+
+void Capture::Impl::take_events(CaptureSink& sink, std::vector<tw_end>& ends) {
+    const std::uint64_t end = events().produced();
+    for (auto record = events().next(end); !record.empty(); record = events().next(end)) {
+        const auto type = *reinterpret_cast<const std::uint16_t*>(record.data());
+        if (type == TW_START && record.size() >= sizeof(tw_start)) {
+            const auto& start = *reinterpret_cast<const tw_start*>(record.data());
+            for (const tw_file& file : start.files) activate(file);
+            sink.on_start(start);
+        } else if (type == TW_END && record.size() >= sizeof(tw_end)) {
+            ends.push_back(*reinterpret_cast<const tw_end*>(record.data()));
+        }
+    }
+    events().commit();
+}
+
+// The order matters. ENDs are taken before the end of the pass is read, so all data that came
+// before them is in it. STARTs are taken after, so every stream in it is known. What a stream had
+// written when the pass began is in it, or lost.
+void Capture::Impl::open_pass(CaptureSink& sink) {
+    pass.ends = std::move(next_ends);
+    next_ends.clear();
+    take_events(sink, pass.ends);
+    pass.written.clear();
+    for (const std::uint32_t slot : active) {
+        const std::uint64_t position = written(slot);
+        if (position > slots[slot].settled) pass.written.emplace_back(slot, position);
+    }
+    pass.begin = output().cursor();
+    pass.end = output().produced();
+    take_events(sink, next_ends);
+    pass_open = true;
+}
+
+void Capture::Impl::close_pass(CaptureSink& sink) {
+    for (const auto& [slot, position] : pass.written) {
+        if (slots[slot].stream == 0) continue;
+        slots[slot].settled = position;
+        sink.on_settled(slot, slots[slot].stream, position);
+    }
+    for (const tw_end& end : pass.ends) sink.on_end(end);
+    pass_open = false;
+}
+
+bool Capture::Impl::hand_out(CaptureSink& sink, std::span<const std::byte> bytes) {
+    if (bytes.size() < sizeof(tw_data)) return false;
+    const auto& record = *reinterpret_cast<const tw_data*>(bytes.data());
+    const std::size_t room = bytes.size() - sizeof(tw_data);
+    if (record.slot >= slots.size() || record.captured > room) return false;
+    Slot& slot = slots[record.slot];
+    if (slot.stream != record.stream) return false;  // given up meanwhile
+    if (slot.uncommitted == 0) touched.push_back(record.slot);
+    slot.uncommitted += bytes.size();
+    sink.on_data(record,
+                 {reinterpret_cast<const char*>(bytes.data()) + sizeof(tw_data), record.captured});
+    return true;
+}
+
+Capture::Capture(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Capture::~Capture() = default;
+
+Result<std::unique_ptr<Capture>> Capture::load(const CaptureOptions& options) {
+    libbpf_set_print(print_libbpf);
+    auto features = probe_features();
+    if (!features) return pass_on(std::move(features));
+
+    // Kernels before 5.11 count BPF memory against this limit.
+    const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
+    ::setrlimit(RLIMIT_MEMLOCK, &unlimited);
+
+    auto impl = std::make_unique<Impl>();
+    impl->options = options;
+    impl->skeleton.reset(tracepoint_bpf__open());
+    if (!impl->skeleton) return fail_errno("BPF programs", "opening them");
+    tracepoint_bpf& skeleton = *impl->skeleton;
+    bpf_map__set_max_entries(skeleton.maps.output, static_cast<std::uint32_t>(options.ring_size));
+    // Half the ring: a flood in one container leaves room for all others, and one container alone
+    // still has a large buffer.
+    skeleton.rodata->stream_budget = options.ring_size / 2;
+    skeleton.rodata->have_user_dynptr = features->user_dynptr;
+    if (tracepoint_bpf__load(&skeleton) != 0) {
+        return fail_errno("BPF programs", "loading them",
+                          "`twinlog doctor` says what this kernel allows");
+    }
+
+    auto events = Ring::open(bpf_map__fd(skeleton.maps.events), TW_EVENTS_RING);
+    if (!events) return pass_on(std::move(events));
+    auto output = Ring::open(bpf_map__fd(skeleton.maps.output), options.ring_size);
+    if (!output) return pass_on(std::move(output));
+    impl->rings.push_back(std::move(*events));
+    impl->rings.push_back(std::move(*output));
+    auto states = Mapping::map(bpf_map__fd(skeleton.maps.states), TW_STREAMS * sizeof(tw_state),
+                               PROT_READ | PROT_WRITE, 0);
+    if (!states) return pass_on(std::move(states));
+    impl->states.push_back(std::move(*states));
+    if (auto filled = impl->fill_free_slots(); !filled) return pass_on(std::move(filled));
+
+    impl->all_epoll = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
+    impl->other_epoll = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
+    epoll_event interest{.events = EPOLLIN, .data = {.fd = -1}};
+    for (const bpf_map* ring : {skeleton.maps.events, skeleton.maps.output}) {
+        if (::epoll_ctl(impl->all_epoll.get(), EPOLL_CTL_ADD, bpf_map__fd(ring), &interest) != 0) {
+            return fail_errno("BPF ring", "waiting for it");
+        }
+    }
+    return std::unique_ptr<Capture>(new Capture(std::move(impl)));
+}
+
+Status Capture::attach() {
+    const auto& programs = impl_->skeleton->progs;
+    for (bpf_program* program : {programs.on_sys_exit, programs.on_free, programs.on_exec}) {
+        if (auto attached = impl_->attach(program); !attached) return attached;
+    }
+    if (!impl_->options.new_containers) return {};
+    // Old containers are marked first, so that an exec in one of them is not taken for its start.
+    if (auto marked = impl_->run_seed(SeedPass::mark, 0); !marked) return marked;
+    impl_->skeleton->bss->register_new = true;
+    return {};
+}
+
+Status Capture::seed() {
+    for (const SeedPass pass : {SeedPass::namespace_inits, SeedPass::others}) {
+        if (auto seeded = impl_->run_seed(pass, 0); !seeded) return seeded;
+    }
+    return {};
+}
+
+Status Capture::seed_pid(std::uint32_t pid) {
+    return impl_->run_seed(SeedPass::pid, pid);
+}
+
+Result<bool> Capture::wait(int other_fd, std::chrono::milliseconds at_most) {
+    Impl& impl = *impl_;
+    if (other_fd != impl.other_fd) {
+        epoll_event interest{.events = EPOLLIN, .data = {.fd = other_fd}};
+        for (const UniqueFd* epoll : {&impl.all_epoll, &impl.other_epoll}) {
+            if (impl.other_fd >= 0) {
+                ::epoll_ctl(epoll->get(), EPOLL_CTL_DEL, impl.other_fd, nullptr);
+            }
+            if (other_fd >= 0 &&
+                ::epoll_ctl(epoll->get(), EPOLL_CTL_ADD, other_fd, &interest) != 0) {
+                return fail_errno("file descriptor", "waiting for it");
+            }
+        }
+        impl.other_fd = other_fd;
+    }
+    std::array<epoll_event, 4> ready{};
+    auto* waits = &impl.skeleton->bss->consumer_waits;
+    const bool busy = impl.busy;
+    // Said before the kernel checks the rings, so no record falls between.
+    if (!busy) std::atomic_ref(*waits).store(1, std::memory_order_seq_cst);
+    auto timeout = busy ? std::min(busy_tick, at_most) : at_most;
+    if (impl.output().produced() - impl.output().cursor() >= drain_batch) timeout = {};
+    const int count =
+        ::epoll_wait(busy ? impl.other_epoll.get() : impl.all_epoll.get(), ready.data(),
+                     static_cast<int>(ready.size()), static_cast<int>(timeout.count()));
+    if (!busy) std::atomic_ref(*waits).store(0, std::memory_order_relaxed);
+    if (count < 0 && errno != EINTR) return fail_errno("BPF ring", "waiting for it");
+    for (int i = 0; i < count; ++i) {
+        if (other_fd >= 0 && ready[i].data.fd == other_fd) return true;
+    }
+    return false;
+}
+
+bool Capture::drain(CaptureSink& sink) {
+    Impl& impl = *impl_;
+    if (!impl.pass_open) impl.open_pass(sink);
+    Ring& ring = impl.output();
+    const std::uint64_t begin = ring.cursor();
+    while (ring.cursor() < impl.pass.end) {
+        const auto record = ring.next(impl.pass.end);
+        if (!record.empty()) impl.hand_out(sink, record);
+        if (ring.cursor() - begin >= drain_batch && ring.cursor() < impl.pass.end) {
+            return false;
+        }
+    }
+    impl.busy =
+        ring.cursor() != impl.pass.begin || !impl.pass.ends.empty() || !impl.next_ends.empty();
+    impl.close_pass(sink);
+    const std::uint64_t lost = impl.skeleton->bss->starts_lost;
+    if (lost != impl.starts_lost) {
+        impl.starts_lost = lost;
+        if (auto seeded = seed(); !seeded) spdlog::error("{}", seeded.error().message());
+    }
+    return true;
+}
+
+void Capture::commit() {
+    Impl& impl = *impl_;
+    for (const std::uint32_t index : impl.touched) {
+        Slot& slot = impl.slots[index];
+        tw_state& state = impl.state(index);
+        if (state.id == slot.stream) {
+            std::atomic_ref(state.consumed)
+                .store(state.consumed + slot.uncommitted, std::memory_order_relaxed);
+        }
+        slot.uncommitted = 0;
+    }
+    impl.touched.clear();
+    impl.output().commit();
+}
+
+std::uint64_t Capture::written(std::uint32_t slot) const {
+    return impl_->written(slot);
+}
+
+void Capture::release(const tw_file& file) {
+    Impl& impl = *impl_;
+    if (file.slot >= impl.slots.size() || impl.slots[file.slot].stream != file.stream) return;
+    const int streams = bpf_map__fd(impl.skeleton->maps.streams);
+    tw_stream stream{};
+    // Somebody else may have the address by now.
+    if (bpf_map_lookup_elem(streams, &file.inode, &stream) == 0 && stream.id == file.stream) {
+        bpf_map_delete_elem(streams, &file.inode);
+    }
+    impl.slots[file.slot] = Slot{};
+    std::erase(impl.active, file.slot);
+    std::erase(impl.touched, file.slot);
+    bpf_map_update_elem(bpf_map__fd(impl.skeleton->maps.free_slots), nullptr, &file.slot, BPF_ANY);
+}
+
+void Capture::forget_run(std::uint64_t run, std::uint64_t pidns) {
+    const int runs = bpf_map__fd(impl_->skeleton->maps.runs);
+    bpf_map_delete_elem(runs, &run);
+    bpf_map_delete_elem(runs, &pidns);
+}
+
+Result<std::vector<tw_holder>> Capture::holders() {
+    auto text = impl_->run_iterator(impl_->skeleton->progs.holders);
+    if (!text) return pass_on(std::move(text));
+    std::vector<tw_holder> holders(text->size() / sizeof(tw_holder));
+    std::memcpy(holders.data(), text->data(), holders.size() * sizeof(tw_holder));
+    return holders;
+}
+
+std::uint64_t Capture::missed_runs() const {
+    std::uint64_t missed = 0;
+    for (const bpf_program* program :
+         {impl_->skeleton->progs.on_sys_exit, impl_->skeleton->progs.on_exec}) {
+        bpf_prog_info info{};
+        std::uint32_t size = sizeof(info);
+        if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) == 0) {
+            missed += info.recursion_misses;
+        }
+    }
+    return missed;
+}
+
+}  // namespace twinlog

@@ -1,0 +1,80 @@
+// The capture programs: loads and attaches them, owns their maps, hands out what they record.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "record.h"
+
+namespace twinlog {
+
+// Who receives what was captured. Called from Capture::drain only. Memory behind the arguments is
+// valid during the call.
+class CaptureSink {
+ public:
+    virtual ~CaptureSink() = default;
+    // Comes before any data of its streams.
+    virtual void on_start(const tw_start& start) = 0;
+    // captured: the first record.captured bytes of the write; the rest, up to record.length, is a
+    // hole for record.reason.
+    virtual void on_data(const tw_data& record, std::string_view captured) = 0;
+    // Everything of the stream before `position` has been handed out by now or never will be.
+    virtual void on_settled(std::uint32_t slot, std::uint64_t stream, std::uint64_t position) = 0;
+    // The run's first process is gone; all that its namespace wrote was handed out before.
+    virtual void on_end(const tw_end& end) = 0;
+};
+
+struct CaptureOptions {
+    std::uint64_t ring_size = 64ULL << 20;  // bytes, a power of two
+    bool new_containers = true;             // register containers that start later
+};
+
+// Not thread-safe. Phases: load, attach, seed; then drain for as long as it lives. Its destruction
+// detaches all programs.
+class Capture {
+ public:
+    // Needs CAP_BPF and CAP_PERFMON, or root; the error says what is missing.
+    static Result<std::unique_ptr<Capture>> load(const CaptureOptions& options);
+    ~Capture();
+    Capture(const Capture&) = delete;
+    Capture& operator=(const Capture&) = delete;
+
+    // From here on new containers are captured from their first byte.
+    Status attach();
+    // Registers the containers that run already. May be called again.
+    Status seed();
+    // Registers fd 1 and 2 of one process, be it in a container or not.
+    Status seed_pid(std::uint32_t pid);
+
+    // Sleeps until there is something to drain, `other_fd` is readable, or the time is up.
+    // Returns whether other_fd (-1: none) is readable.
+    Result<bool> wait(int other_fd, std::chrono::milliseconds at_most);
+    // Hands out what has been recorded, up to some MiB at once: commit() after each call. Works in
+    // passes; true when one is complete: then all that was recorded before it began was handed out.
+    bool drain(CaptureSink& sink);
+    // Gives back the ring's room: what was handed out is now safe elsewhere.
+    void commit();
+
+    // Bytes written to the stream so far, by the kernel's count.
+    [[nodiscard]] std::uint64_t written(std::uint32_t slot) const;
+    // Gives streams up; their slots are used again.
+    void release(const tw_file& file);
+    // Forgets a run, so that its cgroup or namespace number may come again.
+    void forget_run(std::uint64_t run, std::uint64_t pidns);
+    // Every process that has a stream open for writing, the container's runtime included.
+    Result<std::vector<tw_holder>> holders();
+    // Program runs that the kernel skipped; each may have cost bytes that nothing else tells of.
+    [[nodiscard]] std::uint64_t missed_runs() const;
+
+ private:
+    struct Impl;
+    explicit Capture(std::unique_ptr<Impl> impl);
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace twinlog

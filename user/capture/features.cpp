@@ -1,0 +1,181 @@
+#include "capture/features.h"
+
+#include <bcc/bcc_proc.h>
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <linux/capability.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+#include "base/file_system.h"
+#include "base/unique_fd.h"
+
+namespace twinlog {
+
+namespace {
+
+struct BtfDeleter {
+    void operator()(btf* types) const { btf__free(types); }
+};
+using Btf = std::unique_ptr<btf, BtfDeleter>;
+
+constexpr const char* btf_path = "/sys/kernel/btf/vmlinux";
+
+bool has_capability(int capability) {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    std::array<__user_cap_data_struct, 2> data{};
+    if (::syscall(SYS_capget, &header, data.data()) != 0) return false;
+    return (data[capability / 32].effective >> (capability % 32) & 1U) != 0;
+}
+
+Status check_capabilities() {
+    if (has_capability(CAP_SYS_ADMIN)) return {};
+    for (const auto& [capability, name] :
+         {std::pair{CAP_BPF, "CAP_BPF"}, {CAP_PERFMON, "CAP_PERFMON"}}) {
+        if (!has_capability(capability)) {
+            return fail(Error{"capture", std::string(name) + " is missing", EPERM,
+                              "run it as root: sudo twinlog …"});
+        }
+    }
+    return {};
+}
+
+Finding good(std::string subject, std::string detail) {
+    return {Finding::Verdict::good, std::move(subject), std::move(detail), {}};
+}
+
+// Whether a minimal program of this type loads: two instructions, return 0.
+bool loads_program(bpf_prog_type type, bpf_attach_type attach, const char* target,
+                   const btf* types) {
+    const std::array<bpf_insn, 2> program{
+        bpf_insn{
+            .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
+        bpf_insn{.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
+    LIBBPF_OPTS(bpf_prog_load_opts, options);
+    options.expected_attach_type = attach;
+    if (target != nullptr) {
+        const bool tracepoint = attach == BPF_TRACE_RAW_TP;
+        const std::string name = tracepoint ? std::string("btf_trace_") + target : target;
+        const int id = btf__find_by_name_kind(types, name.c_str(),
+                                              tracepoint ? BTF_KIND_TYPEDEF : BTF_KIND_FUNC);
+        if (id <= 0) return false;
+        options.attach_btf_id = static_cast<std::uint32_t>(id);
+    }
+    const UniqueFd fd(
+        bpf_prog_load(type, "twinlog_probe", "GPL", program.data(), program.size(), &options));
+    return fd.valid();
+}
+
+Finding examine_tracepoints(const btf* types) {
+    for (const char* name : {"sys_exit", "sched_process_exec", "sched_process_free"}) {
+        if (!loads_program(BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, name, types)) {
+            return {Finding::Verdict::bad, "backend tracepoint",
+                    std::string("a program on ") + name + " does not load",
+                    "a kernel of Linux 5.19 or later with CONFIG_BPF_EVENTS=y is needed"};
+        }
+    }
+    return good("backend tracepoint", "loads; every system call of the host costs some 75 ns more");
+}
+
+Finding examine_fentry(const btf* types) {
+    if (loads_program(BPF_PROG_TYPE_TRACING, BPF_TRACE_FEXIT, "vfs_write", types)) {
+        return good("fentry programs", "load; this version of twinlog has no use for them yet");
+    }
+    return {Finding::Verdict::limited, "fentry programs",
+            "are refused, most likely by kernel lockdown: capture goes by the tracepoint backend",
+            "none is needed"};
+}
+
+// The kernel's functions by bcc's reader of /proc/kallsyms. Addresses may be hidden; names are not.
+struct FunctionSearch {
+    const char* name;
+    bool found;
+};
+
+bool kernel_has_function(const char* name) {
+    FunctionSearch search{name, false};
+    const auto look = [](const char* symbol, const char* module, std::uint64_t, void* payload) {
+        auto* wanted = static_cast<FunctionSearch*>(payload);
+        const bool in_kernel = module == nullptr || std::strcmp(module, "kernel") == 0;
+        if (in_kernel && std::strcmp(symbol, wanted->name) == 0) wanted->found = true;
+    };
+    bcc_procutils_each_ksym(look, &search);
+    return search.found;
+}
+
+Finding examine_pipe_functions() {
+    for (const char* name : {"anon_pipe_write", "pipe_write"}) {
+        if (kernel_has_function(name)) return good("pipe writes", std::string("end in ") + name);
+    }
+    return {Finding::Verdict::limited, "pipe writes", "no known function of the kernel does them",
+            "report it, with `uname -r`"};
+}
+
+bool file_system_known(std::string_view name) {
+    const auto known = read_file("/proc/filesystems", 65536);
+    return known && known->find("\t" + std::string(name) + "\n") != std::string::npos;
+}
+
+Finding examine_cgroups() {
+    if (file_system_known("cgroup2")) return good("cgroups", "version 2 is known to the kernel");
+    if (file_system_known("cgroup"))
+        return good("cgroups", "version 1 only: the memory group names containers");
+    return {Finding::Verdict::limited, "cgroups",
+            "none: containers are told by their pid namespace", "a kernel with CONFIG_CGROUPS=y"};
+}
+
+}  // namespace
+
+Result<Features> probe_features() {
+    if (auto capable = check_capabilities(); !capable) return pass_on(std::move(capable));
+    const Btf types(btf__load_vmlinux_btf());
+    if (!types) {
+        return fail(Error{btf_path, "reading the kernel's type information (BTF)", errno,
+                          "a kernel built with CONFIG_DEBUG_INFO_BTF=y is needed"});
+    }
+    Features features;
+    features.user_dynptr =
+        btf__find_by_name_kind(types.get(), "bpf_probe_read_user_dynptr", BTF_KIND_FUNC) > 0;
+    return features;
+}
+
+std::vector<Finding> examine_host() {
+    std::vector<Finding> findings;
+    if (auto capable = check_capabilities(); !capable) {
+        const Error& error = capable.error();
+        findings.push_back({Finding::Verdict::bad, "rights", error.what, error.hint});
+    } else {
+        findings.push_back(good("rights", "enough to load BPF programs"));
+    }
+    const Btf types(btf__load_vmlinux_btf());
+    if (!types) {
+        findings.push_back({Finding::Verdict::bad, "type information (BTF)",
+                            std::string(btf_path) + " cannot be read: " + std::strerror(errno),
+                            "a kernel built with CONFIG_DEBUG_INFO_BTF=y"});
+        return findings;
+    }
+    findings.push_back(good("type information (BTF)", btf_path));
+    findings.push_back(examine_tracepoints(types.get()));
+    findings.push_back(examine_fentry(types.get()));
+    if (btf__find_by_name_kind(types.get(), "bpf_probe_read_user_dynptr", BTF_KIND_FUNC) > 0) {
+        findings.push_back(good("copies", "from user memory straight into the ring"));
+    } else {
+        findings.push_back(
+            {Finding::Verdict::limited, "copies",
+             "go through a buffer in between, in steps of 16 KiB: large writes cost more",
+             "Linux 6.16 or later"});
+    }
+    findings.push_back(examine_pipe_functions());
+    findings.push_back(examine_cgroups());
+    return findings;
+}
+
+}  // namespace twinlog
