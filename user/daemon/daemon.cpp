@@ -1,0 +1,151 @@
+#include "daemon/daemon.h"
+
+#include <spdlog/spdlog.h>
+#include <systemd/sd-daemon.h>
+
+#include <chrono>
+#include <cstdio>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/signals.h"
+#include "container/process.h"
+#include "container/registry.h"
+#include "daemon/recorder.h"
+#include "store/store.h"
+
+namespace twinlog {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+// Counters and names are for people: once a second is often enough.
+constexpr auto housekeeping = 1s;
+// How often the holders of an ended container's pipes are looked at.
+constexpr auto ending_tick = 50ms;
+
+class Daemon {
+ public:
+    Daemon(Store store, std::unique_ptr<Capture> capture, Selection selection,
+           LogWriter::Options log_options)
+        : store_(std::move(store)),
+          capture_(std::move(capture)),
+          selection_(std::move(selection)),
+          recorder_(*capture_, store_, registry_, selection_, log_options) {}
+
+    Status start();
+    Status record_until(const StopSignals& signals);
+    void stop();
+    [[nodiscard]] std::size_t running() const { return recorder_.running(); }
+
+ private:
+    bool drain();
+    void drain_pass();
+    void keep_house();
+
+    Store store_;
+    std::unique_ptr<Capture> capture_;
+    Registry registry_ = Registry::of_host();
+    Selection selection_;
+    Recorder recorder_;
+    std::chrono::steady_clock::time_point last_housekeeping_;
+    std::uint64_t missed_runs_ = 0;
+};
+
+// Files first, then the ring's room is given back. True at the end of a pass.
+bool Daemon::drain() {
+    update_wall_clock();
+    const bool complete = capture_->drain(recorder_);
+    recorder_.flush();
+    capture_->commit();
+    return complete;
+}
+
+// Everything that was recorded before the call. One pass may be under way, so it takes another.
+void Daemon::drain_pass() {
+    for (int pass = 0; pass < 2; ++pass) {
+        while (!drain()) {
+        }
+    }
+}
+
+Status Daemon::start() {
+    if (auto attached = capture_->attach(); !attached) return attached;
+    if (selection_.everything() || !selection_.containers.empty()) {
+        if (auto seeded = capture_->seed(); !seeded) return seeded;
+    }
+    const ProcFs proc;
+    for (const std::uint32_t pid : selection_.pids) {
+        if (auto process = proc.stat(pid); !process) return pass_on(std::move(process));
+        if (auto seeded = capture_->seed_pid(pid); !seeded) return seeded;
+    }
+    drain_pass();
+    recorder_.settle_former();
+    return {};
+}
+
+void Daemon::keep_house() {
+    const auto now = std::chrono::steady_clock::now();
+    if (now - last_housekeeping_ < housekeeping) return;
+    last_housekeeping_ = now;
+    recorder_.refresh_metadata();
+    recorder_.save_changes();
+    const std::uint64_t missed = capture_->missed_runs();
+    if (missed != missed_runs_) {
+        spdlog::error(
+            "the kernel skipped {} runs of the capture programs; what was written then is "
+            "missing from the logs without a trace",
+            missed - missed_runs_);
+        missed_runs_ = missed;
+    }
+}
+
+Status Daemon::record_until(const StopSignals& signals) {
+    for (;;) {
+        if (drain()) {
+            const auto ended = recorder_.ended_runs();
+            if (!ended.empty()) {
+                drain_pass();
+                recorder_.finish(ended);
+            }
+            auto stop = capture_->wait(signals.fd(), recorder_.anybody_ending()
+                                                         ? std::chrono::milliseconds(ending_tick)
+                                                         : std::chrono::milliseconds(housekeeping));
+            if (!stop) return pass_on(std::move(stop));
+            if (*stop) return {};
+        }
+        keep_house();
+    }
+}
+
+void Daemon::stop() {
+    drain_pass();
+    recorder_.finish(recorder_.ended_runs());
+    recorder_.finish_all();
+}
+
+}  // namespace
+
+Status run_daemon(const DaemonOptions& options) {
+    // Before anything starts that a signal could interrupt half-way.
+    auto signals = StopSignals::block();
+    if (!signals) return pass_on(std::move(signals));
+    auto store = Store::open(options.store, /*create=*/true);
+    if (!store) return pass_on(std::move(store));
+    auto lock = store->lock();
+    if (!lock) return pass_on(std::move(lock));
+    auto capture = Capture::load(options.capture);
+    if (!capture) return pass_on(std::move(capture));
+
+    Daemon daemon(std::move(*store), std::move(*capture), options.selection, options.log);
+    if (auto started = daemon.start(); !started) return started;
+    std::fprintf(stderr, "ready: capturing %zu containers\n", daemon.running());
+    ::sd_notify(0, "READY=1");
+    auto recorded = daemon.record_until(*signals);
+    ::sd_notify(0, "STOPPING=1");
+    daemon.stop();
+    return recorded;
+}
+
+}  // namespace twinlog

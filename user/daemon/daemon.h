@@ -1,0 +1,25 @@
+// The daemon's life: load, attach, seed, record until told to stop.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.h"
+#include "capture/capture.h"
+#include "daemon/selection.h"
+#include "store/log_writer.h"
+
+namespace twinlog {
+
+struct DaemonOptions {
+    std::string store;
+    Selection selection;
+    CaptureOptions capture;
+    LogWriter::Options log;
+};
+
+// Runs in the calling thread until SIGTERM or SIGINT. Says `ready: capturing N containers` on
+// stderr and READY=1 to the service manager once every running container is attached.
+Status run_daemon(const DaemonOptions& options);
+
+}  // namespace twinlog

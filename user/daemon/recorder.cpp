@@ -1,0 +1,257 @@
+#include "daemon/recorder.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <unordered_set>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/escape.h"
+#include "daemon/start.h"
+#include "read/container_catalog.h"
+
+namespace twinlog {
+
+namespace {
+
+// How long output of a container whose init is gone is waited for while somebody still holds its
+// pipe: what dockerd waits for its copier (loggerCloseTimeout in moby daemon/container/monitor.go).
+constexpr std::uint64_t linger_ns = 10'000'000'000ULL;
+
+std::string describe(const ContainerInfo& info) {
+    return escape_for_terminal(info.name) + " (" + info.id.substr(0, 12) + ")";
+}
+
+}  // namespace
+
+void ContainerLog::on_entry(const Entry& entry) {
+    writer_->append(entry);
+    dirty_ = true;
+}
+
+Result<std::shared_ptr<ContainerLog>> Recorder::open_log(ContainerInfo info) {
+    if (auto open = logs_[info.id].lock()) {
+        // The next run of a container whose last one is not finished yet.
+        ContainerInfo& known = open->info();
+        info.streams = known.streams;
+        info.run = known.run + 1;
+        known = std::move(info);
+        return open;
+    }
+    auto directory = store_.make_container(info.id);
+    if (!directory) return pass_on(std::move(directory));
+    auto writer = LogWriter::open(real_file_system(), *directory, log_options_);
+    if (!writer) return pass_on(std::move(writer));
+    const Recovery& recovery = (*writer)->recovery();
+    if (const std::string found = recovery.describe(); !found.empty()) {
+        spdlog::warn("{}: {}", describe(info), found);
+    }
+    info.run = recovery.last_run + 1;
+    if (auto known = store_.load(info.id)) {
+        info.streams = known->streams;
+        info.run = std::max(info.run, known->run + 1);
+    }
+    auto log = std::make_shared<ContainerLog>(std::move(info), std::move(*writer));
+    logs_[log->info().id] = log;
+    return log;
+}
+
+void Recorder::reject(const tw_start& start) {
+    for (const tw_file& file : start.files) capture_.release(file);
+}
+
+void Recorder::on_start(const tw_start& start) {
+    auto described = registry_.describe(start_facts(start));
+    if (!described) {
+        reject(start);
+        capture_.forget_run(start.run, start.pidns);
+        return;
+    }
+    ContainerInfo info = std::move(*described);
+    if (runs_.contains(start.run) || !selection_.wants(start, info)) {
+        if (!runs_.contains(start.run)) reject(start);
+        return;
+    }
+    const std::string title = describe(info);
+    auto log = open_log(std::move(info));
+    if (!log) {
+        spdlog::error("{}: not captured: {}", title, log.error().message());
+        reject(start);
+        return;
+    }
+    Run& run = runs_[start.run];
+    run.start = start;
+    run.log = *log;
+    ContainerInfo& known = run.log->info();
+    known.state = ContainerState::running;
+    known.captured_since_ns = wall_time(start.time);
+    known.from_start = (start.flags & TW_START_AT_EXEC) != 0;
+    for (const Source source : {Source::stdout_, Source::stderr_}) {
+        const auto index = static_cast<std::size_t>(source);
+        const tw_file& file = start.files[index];
+        StreamCounters& counters = known.streams[index];
+        const bool same_as_stdout =
+            index == 1 && file.slot != TW_NO_SLOT && file.slot == start.files[0].slot;
+        counters.kind = same_as_stdout ? "" : file_kind_name(file.kind);
+        if (same_as_stdout || file.kind == TW_KIND_NONE || file.kind == TW_KIND_NULL) continue;
+        if (file.slot == TW_NO_SLOT) {
+            spdlog::error("{}: {} is not captured: all {} streams are in use", title,
+                          source_name(source), static_cast<int>(TW_STREAMS));
+            continue;
+        }
+        if (by_slot_[file.slot] != nullptr) {
+            spdlog::warn(
+                "{}: {} is a file that another container writes to as well; it is in that "
+                "container's log only",
+                title, source_name(source));
+            continue;
+        }
+        run.streams[index] =
+            std::make_unique<StreamRecorder>(file, source, known.run, *run.log, counters);
+        by_slot_[file.slot] = run.streams[index].get();
+    }
+    save(*run.log);
+    spdlog::info("{}: captured {}", title,
+                 known.from_start ? "from its first byte" : "from now on, it ran already");
+}
+
+void Recorder::on_data(const tw_data& record, std::string_view captured) {
+    StreamRecorder* stream = by_slot_[record.slot];
+    if (stream == nullptr || stream->file().stream != record.stream) return;
+    stream->record(record, captured);
+}
+
+void Recorder::on_settled(std::uint32_t slot, std::uint64_t stream, std::uint64_t position) {
+    StreamRecorder* recorder = by_slot_[slot];
+    if (recorder == nullptr || recorder->file().stream != stream) return;
+    recorder->settle(position);
+}
+
+void Recorder::on_end(const tw_end& end) {
+    const auto run = runs_.find(end.run);
+    if (run == runs_.end() || run->second.ended_at != 0) return;
+    run->second.ended_at = end.time;
+    ++ending_;
+}
+
+std::vector<std::uint64_t> Recorder::ended_runs() {
+    std::vector<std::uint64_t> ended;
+    if (ending_ == 0) return ended;
+    std::unordered_set<std::uint64_t> held;
+    if (auto holders = capture_.holders()) {
+        for (const tw_holder& holder : *holders) held.insert(holder.stream);
+    } else {
+        spdlog::error("{}", holders.error().message());
+    }
+    const std::uint64_t now = boot_time_now();
+    for (const auto& [key, run] : runs_) {
+        if (run.ended_at == 0) continue;
+        const bool open = std::any_of(run.streams.begin(), run.streams.end(), [&](const auto& s) {
+            return s != nullptr && held.contains(s->file().stream);
+        });
+        if (!open || now - run.ended_at > linger_ns) ended.push_back(key);
+    }
+    return ended;
+}
+
+void Recorder::finish_run(std::uint64_t key, Run& run) {
+    for (const auto& stream : run.streams) {
+        if (stream == nullptr) continue;
+        stream->end(capture_.written(stream->file().slot));
+        by_slot_[stream->file().slot] = nullptr;
+        capture_.release(stream->file());
+    }
+    capture_.forget_run(key, run.start.pidns);
+    ContainerInfo& info = run.log->info();
+    if (run.ended_at != 0) {
+        --ending_;
+        // A later run of the same container may be on its way already.
+        const bool another = std::any_of(runs_.begin(), runs_.end(), [&](const auto& other) {
+            return other.first != key && other.second.log == run.log;
+        });
+        if (!another) {
+            info.state = ContainerState::ended;
+            info.ended_ns = wall_time(run.ended_at);
+        }
+        registry_.ended(info.id);
+        spdlog::info("{}: ended", describe(info));
+    }
+}
+
+void Recorder::finish(const std::vector<std::uint64_t>& runs) {
+    for (const std::uint64_t key : runs) {
+        const auto run = runs_.find(key);
+        if (run == runs_.end()) continue;
+        finish_run(key, run->second);
+        const std::shared_ptr<ContainerLog> log = run->second.log;
+        runs_.erase(run);
+        // Entries first: a follower ends as soon as the state says so.
+        if (auto flushed = log->writer().flush(); !flushed) {
+            spdlog::error("{}: {}", describe(log->info()), flushed.error().message());
+        }
+        save(*log);
+    }
+}
+
+void Recorder::finish_all() {
+    for (auto& [key, run] : runs_) {
+        finish_run(key, run);
+        if (auto flushed = run.log->writer().flush(); !flushed) {
+            spdlog::error("{}: {}", describe(run.log->info()), flushed.error().message());
+        }
+        save(*run.log);
+    }
+    runs_.clear();
+}
+
+void Recorder::flush() {
+    for (auto& [key, run] : runs_) {
+        if (!run.log->writer().has_pending()) continue;
+        if (auto flushed = run.log->writer().flush(); !flushed) {
+            spdlog::error("{}: {}", describe(run.log->info()), flushed.error().message());
+        }
+    }
+}
+
+void Recorder::save(ContainerLog& log) {
+    if (auto saved = store_.save(log.info()); !saved) {
+        spdlog::error("{}: {}", describe(log.info()), saved.error().message());
+        return;
+    }
+    log.set_dirty(false);
+}
+
+void Recorder::save_changes() {
+    for (auto& [key, run] : runs_) {
+        if (run.log->dirty()) save(*run.log);
+    }
+}
+
+void Recorder::refresh_metadata() {
+    for (auto& [key, run] : runs_) {
+        if (registry_.refresh(run.log->info())) run.log->set_dirty(true);
+    }
+}
+
+void Recorder::settle_former() {
+    auto catalog = read_catalog(store_.path());
+    if (!catalog) {
+        spdlog::error("{}", catalog.error().message());
+        return;
+    }
+    for (const Error& error : catalog->unreadable) spdlog::warn("{}", error.message());
+    for (CatalogItem& item : catalog->containers) {
+        ContainerInfo& info = item.info;
+        if (info.state != ContainerState::running) continue;
+        const auto log = logs_.find(info.id);
+        if (log != logs_.end() && !log->second.expired()) continue;
+        info.state = ContainerState::ended;
+        info.ended_ns = wall_time_now();
+        if (auto saved = store_.save(info); !saved) {
+            spdlog::error("{}: {}", describe(info), saved.error().message());
+        }
+    }
+}
+
+}  // namespace twinlog

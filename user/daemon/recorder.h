@@ -1,0 +1,104 @@
+// The pipeline of the daemon: records of all containers in, entries in their logs out.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "capture/capture.h"
+#include "container/registry.h"
+#include "daemon/selection.h"
+#include "daemon/stream_recorder.h"
+#include "store/log_writer.h"
+#include "store/store.h"
+
+namespace twinlog {
+
+// One container's log and what is known of it; shared by its streams and by its runs.
+class ContainerLog : public EntrySink {
+ public:
+    ContainerLog(ContainerInfo info, std::unique_ptr<LogWriter> writer)
+        : info_(std::move(info)), writer_(std::move(writer)) {}
+
+    void on_entry(const Entry& entry) override;
+
+    ContainerInfo& info() { return info_; }
+    LogWriter& writer() { return *writer_; }
+    // Counters or state changed since container.json was saved.
+    [[nodiscard]] bool dirty() const { return dirty_; }
+    void set_dirty(bool dirty) { dirty_ = dirty; }
+
+ private:
+    ContainerInfo info_;
+    std::unique_ptr<LogWriter> writer_;
+    bool dirty_ = true;
+};
+
+// Not thread-safe. Keeps references to its arguments.
+class Recorder : public CaptureSink {
+ public:
+    Recorder(Capture& capture, Store& store, Registry& registry, Selection& selection,
+             LogWriter::Options log_options)
+        : capture_(capture),
+          store_(store),
+          registry_(registry),
+          selection_(selection),
+          log_options_(log_options) {}
+
+    void on_start(const tw_start& start) override;
+    void on_data(const tw_data& record, std::string_view captured) override;
+    void on_settled(std::uint32_t slot, std::uint64_t stream, std::uint64_t position) override;
+    void on_end(const tw_end& end) override;
+
+    // Writes what has come in to the files. Call it before Capture::commit.
+    void flush();
+    // Saves container.json where counters changed.
+    void save_changes();
+    // Reads names and labels again, which the runtime may have changed.
+    void refresh_metadata();
+
+    // Runs whose init is gone, and whose streams nobody can write to any more or for too long.
+    // Whatever they wrote is in the rings by now: drain a whole pass, then finish() them.
+    std::vector<std::uint64_t> ended_runs();
+    // Completes runs: last unterminated lines, last gaps, state.
+    void finish(const std::vector<std::uint64_t>& runs);
+    // The daemon stops: unterminated lines go into the log, the containers go on without us.
+    void finish_all();
+
+    // Containers in the store that a former daemon left as running, and that do not run: they ended
+    // while nobody looked.
+    void settle_former();
+
+    [[nodiscard]] std::size_t running() const { return runs_.size(); }
+    [[nodiscard]] bool anybody_ending() const { return ending_ > 0; }
+
+ private:
+    struct Run {
+        tw_start start{};
+        std::shared_ptr<ContainerLog> log;
+        std::array<std::unique_ptr<StreamRecorder>, 2> streams;  // by Source; none: no such stream
+        std::uint64_t ended_at = 0;                              // CLOCK_BOOTTIME ns; 0: running
+    };
+
+    Result<std::shared_ptr<ContainerLog>> open_log(ContainerInfo info);
+    void reject(const tw_start& start);
+    void save(ContainerLog& log);
+    void finish_run(std::uint64_t key, Run& run);
+
+    Capture& capture_;
+    Store& store_;
+    Registry& registry_;
+    Selection& selection_;
+    LogWriter::Options log_options_;
+    std::map<std::uint64_t, Run> runs_;                        // by tw_start::run
+    std::map<std::string, std::weak_ptr<ContainerLog>> logs_;  // by container id
+    std::array<StreamRecorder*, TW_STREAMS> by_slot_{};
+    std::size_t ending_ = 0;
+};
+
+}  // namespace twinlog

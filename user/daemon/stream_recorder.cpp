@@ -1,0 +1,58 @@
+#include "daemon/stream_recorder.h"
+
+#include <cstring>
+
+namespace twinlog {
+
+void assemble(Assembler& assembler, const tw_data& record, std::string_view captured) {
+    const std::string_view comm(record.comm, ::strnlen(record.comm, sizeof(record.comm)));
+    assembler.written(record.position, captured, record.length,
+                      static_cast<GapReason>(record.reason),
+                      Origin{record.time, Writer{record.pid, record.tid, comm}});
+}
+
+void StreamRecorder::end(std::uint64_t position) {
+    assembler_.end(position);
+    splitter_.end();
+}
+
+void StreamRecorder::on_bytes(std::uint64_t position, std::string_view bytes,
+                              const Origin& origin) {
+    const std::int64_t time = wall_time(origin.time);
+    counters_.bytes += bytes.size();
+    counters_.last_write_ns = time;
+    splitter_.bytes(position, bytes, time, origin.writer);
+}
+
+void StreamRecorder::on_gap(std::uint64_t position, std::uint64_t length, GapReason reason,
+                            std::uint64_t time) {
+    const std::int64_t wall = wall_time(time);
+    counters_.bytes += length;
+    counters_.lost += length;
+    ++counters_.gaps;
+    counters_.last_write_ns = wall;
+    splitter_.gap(position, Gap{length, reason}, wall);
+}
+
+std::string_view file_kind_name(std::uint8_t kind) {
+    switch (kind) {
+        case TW_KIND_PIPE:
+            return "pipe";
+        case TW_KIND_FIFO:
+            return "fifo";
+        case TW_KIND_TTY:
+            return "tty";
+        case TW_KIND_FILE:
+            return "file";
+        case TW_KIND_SOCKET:
+            return "socket";
+        case TW_KIND_NULL:
+            return "null";
+        case TW_KIND_OTHER:
+            return "other";
+        default:
+            return "";
+    }
+}
+
+}  // namespace twinlog
