@@ -1,0 +1,34 @@
+// How a subcommand joins the program: it registers itself with CLI11 and, when chosen, leaves what
+// main is to run. One file a subcommand; main.cpp knows these functions and nothing else of them.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <functional>
+
+#include "base/result.h"
+
+namespace twinlog {
+
+// Exit codes of the program; 128 + N ends a traced command that signal N ended.
+inline constexpr int exit_ok = 0;
+inline constexpr int exit_failure = 1;
+inline constexpr int exit_usage = 2;
+
+// Runs the chosen subcommand and returns the program's exit code.
+using Action = std::function<int()>;
+
+void register_run(CLI::App& app, Action& chosen);
+void register_stop(CLI::App& app, Action& chosen);
+void register_trace(CLI::App& app, Action& chosen);
+void register_logs(CLI::App& app, Action& chosen);
+void register_ps(CLI::App& app, Action& chosen);
+void register_stats(CLI::App& app, Action& chosen);
+void register_doctor(CLI::App& app, Action& chosen);
+
+// Prints "twinlog: <message>" on stderr, made harmless for a terminal. Returns exit_failure.
+int report(const Error& error);
+
+// --store of every subcommand that has one, with its default and environment variable.
+void add_store_option(CLI::App& command, std::string& store);
+
+}  // namespace twinlog

@@ -1,0 +1,11 @@
+// What the program says about itself: on stderr, through spdlog. Data goes to stdout.
+#pragma once
+
+#include <CLI/App.hpp>
+
+namespace twinlog {
+
+// Adds --log-level and --log-format, and sets spdlog up once they are parsed.
+void add_diagnostics_options(CLI::App& app);
+
+}  // namespace twinlog
