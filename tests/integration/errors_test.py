@@ -1,0 +1,193 @@
+"""Wrong input and hosts that cannot do it: an exit status and one clear line each, no dockerd needed."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+import harness
+from harness import TWINLOG, cannot_run, run
+
+
+def frame(source, line):
+    """An entry of Docker's local format, made apart from the program's own writer."""
+    message = b"\x0a" + bytes([len(source)]) + source + b"\x10\x81\x80\x80\x80\x80\x80\x80\x80\x18"
+    message += b"\x1a" + bytes([len(line)]) + line
+    size = len(message).to_bytes(4, "big")
+    return size + message + size
+
+
+class Errors(unittest.TestCase):
+    def setUp(self):
+        if os.geteuid() != 0:
+            cannot_run("needs root")
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="twinlog-errors-"))
+        self.addCleanup(shutil.rmtree, self.directory)
+        self.store = self.directory / "store"
+
+    def container(self, identity, name, log=b"", text=None):
+        """A container's directory as the store keeps it."""
+        directory = self.store / "containers" / identity
+        directory.mkdir(parents=True)
+        info = {"id": identity, "name": name, "state": "ended"}
+        (directory / "container.json").write_text(json.dumps(info) if text is None else text)
+        (directory / "container-cached.log").write_bytes(log)
+        return directory
+
+    def assertRefused(self, argv, *words, status=1):
+        done = run(*argv, check=False)
+        said = done.stderr.decode()
+        self.assertEqual(done.returncode, status, said)
+        self.assertEqual(done.stdout, b"")
+        for word in words:
+            self.assertIn(word, said)
+        if status == 1:
+            self.assertEqual(len(said.strip().splitlines()), 1, f"one line, not: {said}")
+        self.assertNotIn("terminate called", said)
+        return said
+
+    def logs(self, *arguments):
+        return [TWINLOG, "logs", "--store", self.store, *arguments]
+
+    def daemon(self, *arguments):
+        return [TWINLOG, "run", "--store", self.store, *arguments]
+
+    # Wrong usage
+
+    def test_no_command(self):
+        self.assertRefused([TWINLOG], status=2)
+
+    def test_unknown_option(self):
+        self.assertRefused(self.logs("--no-such-option", "x"), "--no-such-option", status=2)
+
+    def test_unknown_command(self):
+        self.assertRefused([TWINLOG, "frobnicate"], "frobnicate", status=2)
+
+    def test_logs_without_container(self):
+        self.assertRefused(self.logs(), status=2)
+
+    def test_help_and_version(self):
+        for option in ("--help", "--version"):
+            done = run(TWINLOG, option)
+            self.assertTrue(done.stdout)
+            self.assertEqual(done.stderr, b"")
+
+    # Wrong values
+
+    def test_bad_since(self):
+        self.container("a" * 64, "web")
+        for option in ("--since", "--until"):
+            for value in ("foo", "1d", "yesterday", "2026-1-2"):
+                done = run(*self.logs(option, value, "web"), check=False)
+                self.assertIn(done.returncode, (1, 2))
+                self.assertIn(f'invalid value for "{option[2:]}"', done.stderr.decode())
+
+    def test_bad_max_size(self):
+        for value in ("foo", "10x", "1.2.3m"):
+            done = run(*self.daemon("--max-size", value), check=False)
+            self.assertIn(done.returncode, (1, 2))
+            self.assertIn(value, done.stderr.decode())
+
+    def test_bad_tail_is_everything(self):
+        self.container("a" * 64, "web", frame(b"stdout", b"one"))
+        self.assertEqual(run(*self.logs("--tail", "abc", "web")).stdout, b"one\n")
+
+    def test_bad_max_file(self):
+        done = run(*self.daemon("--max-file", "0"), check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("max-file cannot be less than 1", done.stderr.decode())
+
+    # What is not there
+
+    def test_unknown_container(self):
+        self.container("a" * 64, "web")
+        self.assertRefused(self.logs("nosuch"), "No such container: nosuch")
+
+    def test_no_store(self):
+        self.assertRefused(self.logs("nosuch"), self.store, "--store")
+
+    def test_ambiguous_prefix(self):
+        self.container("abc" + "1" * 61, "one")
+        self.container("abc" + "2" * 61, "two")
+        self.assertRefused(self.logs("abc"), "abc")
+        run(*self.logs("abc1"))
+
+    def test_no_path_outside_the_store(self):
+        self.container("a" * 64, "web")
+        for name in ("../../etc", "/etc/passwd", "..", ".", ""):
+            done = run(*self.logs("--", name), check=False)
+            self.assertIn(done.returncode, (1, 2))
+            self.assertEqual(done.stdout, b"")
+
+    def test_dead_pid(self):
+        process = subprocess.Popen(["true"])
+        process.wait()
+        self.assertRefused(self.daemon("--pid", process.pid), str(process.pid))
+        self.assertRefused([TWINLOG, "trace", "--pid", str(process.pid)], str(process.pid))
+
+    # Damage
+
+    def test_corrupt_container_json(self):
+        self.container("a" * 64, "broken", frame(b"stdout", b"one"), text='{"id": "a')
+        self.container("b" * 64, "web", frame(b"stdout", b"fine"))
+        self.assertEqual(run(*self.logs("web")).stdout, b"fine\n")
+        self.assertRefused(self.logs("a" * 64), "container.json")
+        listed = run(TWINLOG, "ps", "-a", "--store", self.store, check=False)
+        self.assertIn(b"web", listed.stdout)
+
+    def test_torn_last_entry(self):
+        whole = frame(b"stdout", b"one") + frame(b"stderr", b"two")
+        torn = frame(b"stdout", b"three")
+        for cut in range(1, len(torn)):
+            directory = self.container(f"{cut:064x}", f"c{cut}", whole + torn[:cut])
+            done = run(*self.logs(f"c{cut}"), check=False)
+            self.assertEqual(done.stdout, b"one\n", f"cut at {cut}")
+            self.assertIn(b"two\n", done.stderr)
+            self.assertNotIn(b"three", done.stdout)
+            shutil.rmtree(directory)
+
+    def test_garbage_in_the_log(self):
+        garbage = bytes(range(256)) * 4
+        self.container("a" * 64, "web", frame(b"stdout", b"one") + garbage + frame(b"stdout", b"two"))
+        done = run(*self.logs("web"), check=False)
+        self.assertTrue(done.stdout.startswith(b"one\n"), done.stdout)
+        self.assertTrue(done.stderr, "damage must be said")
+
+    # Hosts that cannot do it
+
+    def test_not_root(self):
+        # A copy, because the build directory may be below a home that others cannot enter.
+        self.directory.chmod(0o755)
+        copy = shutil.copy(TWINLOG, self.directory / "twinlog")
+        os.chmod(copy, 0o755)
+        self.assertRefused(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", copy, "run",
+                            "--store", "/tmp/twinlog-of-nobody"], "root")
+
+    def test_missing_capability(self):
+        self.assertRefused(["setpriv", "--bounding-set=-sys_admin,-bpf,-perfmon", *self.daemon()], "CAP_")
+
+    def test_no_btf(self):
+        hide = 'mount -t tmpfs none /sys/kernel/btf && exec "$@"'
+        self.assertRefused(["unshare", "-m", "sh", "-c", hide, "sh", *self.daemon()], "BTF")
+
+    def test_store_is_a_file(self):
+        self.store.write_text("not a directory")
+        self.assertRefused(self.daemon(), str(self.store))
+
+    def test_store_not_writable(self):
+        self.store.mkdir()
+        readonly = 'mount -t tmpfs -o ro none "$0" && exec "$@"'
+        self.assertRefused(["unshare", "-m", "sh", "-c", readonly, self.store, *self.daemon()],
+                           str(self.store), "Read-only file system")
+
+    def test_store_held(self):
+        first = harness.Twinlog()
+        self.addCleanup(first.close)
+        self.assertRefused([TWINLOG, "run", "--store", first.store], str(first.process.pid))
+
+
+if __name__ == "__main__":
+    harness.main()

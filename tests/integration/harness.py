@@ -1,0 +1,329 @@
+"""What the integration tests stand on: a dockerd and a twinlog of their own, and independent readers
+of log files. Waiting is always for an event (a process that ends, a line that comes); the deadlines
+only keep a broken program from hanging the tests."""
+
+import collections
+import gzip
+import json
+import os
+import pathlib
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TWINLOG = os.environ.get("TWINLOG", str(ROOT / "build/release/user/cli/twinlog"))
+TOOLS = pathlib.Path(os.environ.get("TOOLS", str(ROOT / "build/release/tests/tools")))
+IMAGE = "bb"
+DEADLINE = 60
+
+
+def cannot_run(reason):
+    """Skips the test, or fails it in CI, where nothing may be skipped."""
+    if os.environ.get("TWINLOG_CI") == "1":
+        raise AssertionError(f"this must not be skipped in CI: {reason}")
+    raise unittest.SkipTest(reason)
+
+
+def run(*argv, check=True, timeout=DEADLINE, **options):
+    """A finished process with bytes in .stdout and .stderr."""
+    done = subprocess.run([str(a) for a in argv], stdin=subprocess.DEVNULL, capture_output=True,
+                          timeout=timeout, **options)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{' '.join(map(str, argv))}: exit {done.returncode}\n"
+                             f"{done.stderr.decode(errors='replace')}")
+    return done
+
+
+def library(function, *arguments):
+    """Runs a function of scripts/lib.sh, so that there is one way to start a dockerd."""
+    return run("bash", "-euo", "pipefail", "-c", '. "$0"; "$@"', ROOT / "scripts/lib.sh", function,
+               *arguments, timeout=120)
+
+
+def read_line(pipe, deadline=DEADLINE):
+    """The next line of an unbuffered pipe; b'' at its end."""
+    line = b""
+    while not line.endswith(b"\n"):
+        if not select.select([pipe], [], [], deadline)[0]:
+            raise AssertionError(f"no line within {deadline} s, only {line!r}")
+        byte = os.read(pipe.fileno(), 1)
+        if not byte:
+            break
+        line += byte
+    return line
+
+
+class Dockerd:
+    def __init__(self):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="twinlog-docker-"))
+        self.socket = self.directory / "docker.sock"
+        library("start_dockerd", self.directory)
+        try:
+            tools = [TOOLS / name for name in ("writer", "writer32") if (TOOLS / name).exists()]
+            library("import_image", self.socket, IMAGE, *tools)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self):
+        ids = self("ps", "-aq").stdout.split()
+        if ids:
+            self("rm", "-f", *[i.decode() for i in ids], check=False, timeout=120)
+        library("stop_dockerd", self.directory)
+        library("remove_dockerd_dir", self.directory)
+
+    def __call__(self, *arguments, **options):
+        return run("docker", "-H", f"unix://{self.socket}", *arguments, **options)
+
+    def popen(self, *arguments, **options):
+        return subprocess.Popen(["docker", "-H", f"unix://{self.socket}", *map(str, arguments)], **options)
+
+    def start(self, *command, driver="json-file", options=()):
+        """The id of a new container that runs the command."""
+        done = self("run", "-d", "--network", "none", "--log-driver", driver, *options, IMAGE, *command)
+        return done.stdout.decode().strip()
+
+    def wait(self, container, timeout=DEADLINE):
+        return int(self("wait", container, timeout=timeout).stdout)
+
+    def run(self, *command, **options):
+        """The id of a container that has run the command to its end."""
+        container = self.start(*command, **options)
+        self.wait(container)
+        return container
+
+    def logs(self, container):
+        done = self("logs", container)
+        return done.stdout, done.stderr
+
+    def exec(self, container, script, **options):
+        return self("exec", container, "sh", "-c", script, **options)
+
+    def container_directory(self, container):
+        return self.directory / "data/containers" / container
+
+
+class Twinlog:
+    """A daemon with a store of its own, ready when the constructor returns."""
+
+    def __init__(self, *options):
+        self.store = pathlib.Path(tempfile.mkdtemp(prefix="twinlog-store-"))
+        self.process = None
+        self.start(*options)
+
+    def start(self, *options):
+        self.messages = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(
+            [TWINLOG, "run", "--store", str(self.store), *map(str, options)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        said = []
+        while True:
+            line = read_line(self.process.stderr)
+            said.append(line.decode(errors="replace"))
+            if not line:
+                self.process.wait(DEADLINE)
+                raise AssertionError(f"twinlog run ended with {self.process.returncode}: {''.join(said)}")
+            if b"ready: capturing " in line:
+                self.ready_line = line.decode()
+                break
+        # From here on nothing reads the pipe in step with the daemon: a process of its own does.
+        self.drain = subprocess.Popen(["cat"], stdin=self.process.stderr, stdout=self.messages)
+        self.process.stderr.close()
+
+    def stop(self, kill_signal=signal.SIGTERM):
+        """Ends the daemon and returns its exit status."""
+        if self.process is None:
+            return None
+        self.process.send_signal(kill_signal)
+        status = self.process.wait(DEADLINE)
+        self.drain.wait(DEADLINE)
+        self.process = None
+        return status
+
+    def close(self):
+        self.stop()
+        self.messages.close()
+        shutil.rmtree(self.store)
+
+    def said(self):
+        self.messages.seek(0)
+        return self.messages.read().decode(errors="replace")
+
+    def __call__(self, command, *arguments, **options):
+        return run(TWINLOG, command, "--store", self.store, *arguments, **options)
+
+    def logs(self, container, *options):
+        """stdout and stderr of `twinlog logs` as they are now."""
+        done = self("logs", *options, container)
+        return done.stdout, done.stderr
+
+    def whole_logs(self, container, *options):
+        """The same once the container has ended and all of it is in the files: a follow ends then."""
+        deadline = time.monotonic() + DEADLINE
+        while True:
+            done = self("logs", "-f", *options, container, check=False)
+            unknown = b"No such container" in done.stderr
+            if not unknown or time.monotonic() > deadline:
+                break  # else its first record is still on its way from kernel to store
+        if done.returncode != 0:
+            raise AssertionError(f"twinlog logs -f {container}: exit {done.returncode}: "
+                                 f"{done.stderr.decode(errors='replace')}")
+        return done.stdout, done.stderr
+
+    def follow(self, container, *options):
+        return subprocess.Popen([TWINLOG, "logs", "--store", str(self.store), "-f", *options, container],
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def directory(self, container):
+        return self.store / "containers" / container
+
+    def info(self, container):
+        return json.loads((self.directory(container) / "container.json").read_text())
+
+    def entries(self, container):
+        return local_entries(self.directory(container) / "container-cached.log")
+
+
+# One entry as a Docker driver stores it. partial is None or (ordinal, last); extra holds the fields
+# from 1000 on, by number, as raw values.
+Entry = collections.namedtuple("Entry", "source time line partial extra")
+
+
+def _fields(message):
+    """Decodes one level of protobuf: number -> list of ints or bytes."""
+    found, at = collections.defaultdict(list), 0
+
+    def varint():
+        nonlocal at
+        value, shift = 0, 0
+        while True:
+            byte = message[at]
+            at += 1
+            value |= (byte & 127) << shift
+            if byte < 128:
+                return value
+            shift += 7
+
+    while at < len(message):
+        tag = varint()
+        if tag & 7 == 0:
+            found[tag >> 3].append(varint())
+        elif tag & 7 == 2:
+            size = varint()
+            if at + size > len(message):
+                raise ValueError("a field is longer than its message")
+            found[tag >> 3].append(message[at:at + size])
+            at += size
+        elif tag & 7 in (1, 5):
+            size = 8 if tag & 7 == 1 else 4
+            found[tag >> 3].append(int.from_bytes(message[at:at + size], "little"))
+            at += size
+        else:
+            raise ValueError(f"wire type {tag & 7}")
+    return found
+
+
+def file_set(path):
+    """The files of a rotated log, oldest first."""
+    files = [path]
+    number = 1
+    while True:
+        older = [p for p in (path.with_name(f"{path.name}.{number}"),
+                             path.with_name(f"{path.name}.{number}.gz")) if p.exists()]
+        if not older:
+            return files[::-1]
+        files.append(older[0])
+        number += 1
+
+
+def frames(data):
+    """The protobuf messages of a file in Docker's local format, framing checked."""
+    at = 0
+    while at < len(data):
+        size = int.from_bytes(data[at:at + 4], "big")
+        end = at + 4 + size
+        if data[end:end + 4] != data[at:at + 4]:
+            raise ValueError(f"length before and after the entry at {at} differ")
+        yield data[at + 4:end]
+        at = end + 4
+
+
+def local_entries(path):
+    """All entries of a log in Docker's local format (moby daemon/logger/local), written apart from
+    the program's own reader."""
+    entries = []
+    for file in file_set(path):
+        data = gzip.open(file).read() if file.suffix == ".gz" else file.read_bytes()
+        for message in frames(data):
+            fields = _fields(message)
+            partial = None
+            if fields.get(4, [0])[0]:
+                inner = _fields(fields[5][0])
+                partial = (inner.get(3, [0])[0], bool(inner.get(1, [0])[0]))
+            extra = {number: values for number, values in fields.items() if number >= 1000}
+            entries.append(Entry(fields[1][0].decode(), fields.get(2, [0])[0],
+                                 bytes(fields.get(3, [b""])[0]), partial, extra))
+    return entries
+
+
+def json_entries(path):
+    """(stream, text with its newline) of each entry of a json-file log."""
+    entries = []
+    for line in path.read_bytes().splitlines():
+        entry = json.loads(line)
+        entries.append((entry["stream"], entry.get("log", "").encode()))
+    return entries
+
+
+def text_of(entry):
+    """What `docker logs` prints for an entry."""
+    return entry.line + (b"" if entry.partial and not entry.partial[1] else b"\n")
+
+
+def gap_of(entry):
+    """Bytes that are missing at this entry, None for one that has a line (field 1003 of
+    twinlog_entry.proto)."""
+    gap = entry.extra.get(1003)
+    return _fields(gap[0]).get(1, [0])[0] if gap else None
+
+
+class DockerTestCase(unittest.TestCase):
+    """One dockerd and one daemon for all tests of a class."""
+
+    maxDiff = 2000
+    daemon_options = ()
+
+    @classmethod
+    def setUpClass(cls):
+        if os.geteuid() != 0:
+            cannot_run("needs root")
+        if not (TOOLS / "writer").exists():
+            raise AssertionError(f"{TOOLS}/writer is missing; build first")
+        cls.docker = Dockerd()
+        cls.addClassCleanup(cls.docker.stop)
+        cls.twinlog = Twinlog(*cls.daemon_options)
+        cls.addClassCleanup(cls.twinlog.close)
+
+    def assertSameBytes(self, ours, reference, what):
+        if ours == reference:
+            return
+        at = next((i for i, (a, b) in enumerate(zip(ours, reference)) if a != b),
+                  min(len(ours), len(reference)))
+        around = slice(max(0, at - 40), at + 60)
+        self.fail(f"{what}: {len(ours)} bytes instead of {len(reference)}, first difference at {at}:\n"
+                  f"  ours      {ours[around]!r}\n  reference {reference[around]!r}")
+
+
+def main():
+    """unittest.main() whose exit status tells ctest when all was skipped."""
+    program = unittest.main(module="__main__", exit=False, verbosity=2)
+    result = program.result
+    if not result.wasSuccessful():
+        sys.exit(1)
+    sys.exit(77 if result.testsRun == len(result.skipped) else 0)

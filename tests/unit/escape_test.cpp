@@ -1,0 +1,48 @@
+// What of a hostile text reaches a terminal.
+#include "base/escape.h"
+
+#include <catch2/catch.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+using twinlog::escape_for_terminal;
+
+TEST_CASE("printable text stays as it is", "[escape]") {
+    for (const std::string text :
+         {"", "web-1", "key=value, \"quoted\"", "größe €", "日本語", "😀"}) {
+        CHECK(escape_for_terminal(text) == text);
+    }
+}
+
+TEST_CASE("what a terminal could act on is made visible", "[escape]") {
+    const std::vector<std::pair<std::string, std::string>> cases = {
+        {"\x1b[2J", "\\x1b[2J"},
+        {"a\nb\r\t", "a\\nb\\r\\t"},
+        {std::string("a\0b", 3), "a\\x00b"},
+        {"\x7f", "\\x7f"},
+        {"back\\slash", "back\\\\slash"},
+        {"\u009b31m", "\\u009b31m"},           // C1: CSI in one character
+        {"\u202egpj.exe", "\\u202egpj.exe"},   // right-to-left override
+        {"\u2066x\u2069", "\\u2066x\\u2069"},  // isolates
+        {"\u200b\ufeff", "\\u200b\\ufeff"},    // zero width
+        {"\U000e0041", "\\U000e0041"},         // tag
+    };
+    for (const auto& [raw, escaped] : cases) CHECK(escape_for_terminal(raw) == escaped);
+}
+
+TEST_CASE("each byte of invalid UTF-8 is shown", "[escape]") {
+    const std::vector<std::pair<std::string, std::string>> cases = {
+        {"\xff", "\\xff"},
+        {"a\x9b"
+         "b",
+         "a\\x9bb"},                 // C1 as a lone byte
+        {"\xc0\x8a", "\\xc0\\x8a"},  // overlong newline
+        {"\xe0\x80\x8a", "\\xe0\\x80\\x8a"},
+        {"\xed\xa0\x80", "\\xed\\xa0\\x80"},  // surrogate
+        {"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"},
+        {"\xe2\x82", "\\xe2\\x82"},  // cut off
+        {"\xe2\x82x", "\\xe2\\x82x"},
+    };
+    for (const auto& [raw, escaped] : cases) CHECK(escape_for_terminal(raw) == escaped);
+}

@@ -1,0 +1,529 @@
+// Reading of a container's log: tail, since, until, damage, and following across rotation.
+#include "read/log_reader.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "format/docker_local.h"
+#include "store/container_info.h"
+
+using namespace twinlog;
+namespace fs = std::filesystem;
+
+namespace {
+
+// A container's directory, with a writer that does by hand what the store does.
+class Container {
+ public:
+    Container() {
+        std::string pattern = (fs::temp_directory_path() / "twinlog-test-XXXXXX").string();
+        REQUIRE(::mkdtemp(pattern.data()) != nullptr);
+        path_ = pattern;
+        info_.id = std::string(64, 'c');
+        info_.name = "web";
+        info_.run = 1;
+        save();
+    }
+    ~Container() { fs::remove_all(path_); }
+    Container(const Container&) = delete;
+    Container& operator=(const Container&) = delete;
+
+    [[nodiscard]] std::string path() const { return path_.string(); }
+    [[nodiscard]] fs::path log(int number = 0) const {
+        return path_ / ("container-cached.log" + (number > 0 ? "." + std::to_string(number) : ""));
+    }
+
+    void append(std::string_view bytes, int number = 0) const {
+        std::ofstream(log(number), std::ios::binary | std::ios::app) << bytes;
+    }
+    // A rotation as the store does it: shift, drop what is too old, rename; the next append
+    // creates.
+    void rotate(int files) const {
+        std::error_code ignored;
+        fs::remove(log(files - 1), ignored);
+        for (int i = files - 2; i >= 0; --i) fs::rename(log(i), log(i + 1), ignored);
+    }
+    void end() {
+        info_.state = ContainerState::ended;
+        save();
+    }
+    void start_again() {
+        info_.state = ContainerState::running;
+        ++info_.run;
+        save();
+    }
+
+ private:
+    void save() const {
+        const fs::path fresh = path_ / "container.json.new";
+        std::ofstream(fresh) << to_json(info_);
+        fs::rename(fresh, path_ / "container.json");
+    }
+    fs::path path_;
+    ContainerInfo info_;
+};
+
+std::string frame(const Entry& entry) {
+    std::string bytes;
+    docker_local::append(entry, bytes);
+    return bytes;
+}
+
+Entry entry_of(std::string_view text, std::int64_t time_ns = 1, Source source = Source::stdout_) {
+    Entry entry;
+    entry.source = source;
+    entry.time_ns = time_ns;
+    entry.line = text;
+    return entry;
+}
+
+std::string line(std::string_view text, std::int64_t time_ns = 1, Source source = Source::stdout_) {
+    return frame(entry_of(text, time_ns, source));
+}
+
+std::string gap(std::uint64_t bytes) {
+    Entry entry = entry_of("");
+    entry.gap = Gap{bytes, GapReason::ring_full};
+    return frame(entry);
+}
+
+LogReader open(const Container& container, const ReadOptions& options = {}) {
+    auto reader = LogReader::open(container.path(), options);
+    INFO((reader ? std::string() : reader.error().message()));
+    REQUIRE(reader);
+    return std::move(*reader);
+}
+
+std::string describe(const Damage& damage) {
+    constexpr std::string_view kinds[] = {"skipped", "torn", "shrunk", "rotated"};
+    return "<" + std::string(kinds[static_cast<int>(damage.kind)]) + " " + damage.file + " " +
+           std::to_string(damage.position) + "+" + std::to_string(damage.bytes) + ">";
+}
+
+// All there is until the reader ends or would wait; lines and damages, one space between.
+std::string read(LogReader& reader, LogReader::Step* last = nullptr) {
+    std::string text;
+    for (;;) {
+        const auto step = reader.next();
+        if (!step) FAIL(step.error().message());
+        if (last != nullptr) *last = *step;
+        if (*step == LogReader::Step::idle || *step == LogReader::Step::end) return text;
+        if (!text.empty()) text += ' ';
+        if (*step == LogReader::Step::damage) {
+            text += describe(reader.damage());
+        } else if (reader.entry().gap) {
+            text += "gap" + std::to_string(reader.entry().gap->bytes);
+        } else {
+            text += reader.entry().line;
+        }
+    }
+}
+
+std::string read(const Container& container, const ReadOptions& options = {}) {
+    LogReader reader = open(container, options);
+    return read(reader);
+}
+
+}  // namespace
+
+TEST_CASE("files are read from the oldest to the newest", "[log_reader]") {
+    Container container;
+    CHECK(read(container).empty());
+    container.append(line("a") + line("b"), 10);
+    container.append(line("c"), 9);
+    container.append("", 2);
+    container.append(line("d"), 1);
+    container.append(line("e", 1, Source::stderr_) + line(""));
+    container.append(line("no"), 0);
+    fs::copy(container.log(), container.path() + "/container-cached.log.bak");
+    fs::copy(container.log(), container.path() + "/container-cached.log.01");
+    fs::create_directory(container.log(4));
+    CHECK(read(container) == "a b c d e  no");
+}
+
+TEST_CASE("entries longer than a block are read whole", "[log_reader]") {
+    Container container;
+    const std::string big(900'000, 'x');
+    container.append(line("a") + line(big) + line(big) + line("z"));
+    CHECK(read(container) == "a " + big + " " + big + " z");
+    CHECK(read(container, {.tail = 2}) == big + " z");
+    CHECK(read(container, {.tail = 3}) == big + " " + big + " z");
+}
+
+TEST_CASE("tail counts entries of all files and both streams", "[log_reader]") {
+    Container container;
+    container.append(line("1") + line("2", 1, Source::stderr_), 2);
+    container.append(line("3"), 1);
+    container.append(line("4") + gap(7) + line("5", 1, Source::stderr_));
+    CHECK(read(container, {.tail = 0}).empty());
+    CHECK(read(container, {.tail = 1}) == "5");
+    CHECK(read(container, {.tail = 2}) == "4 gap7 5");
+    CHECK(read(container, {.tail = 3}) == "3 4 gap7 5");
+    CHECK(read(container, {.tail = 4}) == "2 3 4 gap7 5");
+    CHECK(read(container, {.tail = 5}) == "1 2 3 4 gap7 5");
+    CHECK(read(container, {.tail = 99}) == "1 2 3 4 gap7 5");
+}
+
+TEST_CASE("each piece of a cut line counts for tail", "[log_reader]") {
+    Container container;
+    const std::string id(64, 'a');
+    Entry piece = entry_of("p1");
+    piece.partial = Partial{id, 1, false};
+    container.append(frame(piece));
+    piece.line = "p2";
+    piece.partial = Partial{id, 2, true};
+    container.append(frame(piece));
+    CHECK(read(container, {.tail = 1}) == "p2");
+}
+
+TEST_CASE("tail reads over many blocks", "[log_reader]") {
+    Container container;
+    std::string bytes;
+    std::string last_ten_thousand;
+    for (int i = 0; i < 30'000; ++i) {
+        const std::string text = "line number " + std::to_string(i) + " of many, of some length";
+        bytes += line(text);
+        if (i >= 20'000) last_ten_thousand += (i > 20'000 ? " " : "") + text;
+    }
+    container.append(bytes);
+    CHECK(read(container, {.tail = 10'000}) == last_ten_thousand);
+}
+
+TEST_CASE("since and until in Docker's way", "[log_reader]") {
+    Container container;
+    for (const int time : {10, 20, 15, 30, 25, 40}) {
+        container.append(line(std::to_string(time), time));
+    }
+    // Every entry is looked at, not only those up to the first that passes.
+    CHECK(read(container, {.since_ns = 20}) == "20 30 25 40");
+    // The first later entry ends it for good.
+    CHECK(read(container, {.until_ns = 25}) == "10 20 15");
+    CHECK(read(container, {.since_ns = 12, .until_ns = 25}) == "20 15");
+    CHECK(read(container, {.since_ns = 41}).empty());
+    CHECK(read(container, {.until_ns = 9}).empty());
+    // Tail comes first.
+    CHECK(read(container, {.until_ns = 25, .tail = 2}) == "25");
+    CHECK(read(container, {.since_ns = 26, .tail = 3}) == "30 40");
+}
+
+TEST_CASE("a torn end of a running container's log is no damage", "[log_reader]") {
+    Container container;
+    const std::string torn = line("torn");
+    container.append(line("a") + torn.substr(0, torn.size() - 3));
+    CHECK(read(container) == "a");
+    CHECK(read(container, {.tail = 1}) == "a");
+    CHECK(read(container, {.tail = 0}).empty());
+
+    container.end();
+    const std::string report = "<torn container-cached.log " + std::to_string(line("a").size()) +
+                               "+" + std::to_string(torn.size() - 3) + ">";
+    CHECK(read(container) == "a " + report);
+    CHECK(read(container, {.tail = 1}) == "a " + report);
+}
+
+TEST_CASE("every cut of a log gives the whole entries before it", "[log_reader]") {
+    Container container;
+    container.end();
+    const std::vector<std::string> frames = {line("first"), line("second"), line("third")};
+    const std::string all = frames[0] + frames[1] + frames[2];
+    for (std::size_t cut = 0; cut <= all.size(); ++cut) {
+        fs::remove(container.log());
+        container.append(all.substr(0, cut));
+        std::string expected;
+        std::size_t used = 0;
+        for (std::size_t i = 0; i < 3 && used + frames[i].size() <= cut; ++i) {
+            constexpr std::string_view texts[] = {"first", "second", "third"};
+            if (i > 0) expected += ' ';
+            expected += texts[i];
+            used += frames[i].size();
+        }
+        if (used < cut) {
+            if (used > 0) expected += ' ';
+            expected += "<torn container-cached.log " + std::to_string(used) + "+" +
+                        std::to_string(cut - used) + ">";
+        }
+        INFO(cut);
+        CHECK(read(container) == expected);
+    }
+}
+
+TEST_CASE("reading goes on behind damage", "[log_reader]") {
+    Container container;
+    container.end();
+    const std::string a = line("aaaa");
+    const std::string b = line("bbbb");
+    const std::string c = line("cccc");
+    const auto skipped = [&](std::size_t position, std::size_t bytes) {
+        return "<skipped container-cached.log " + std::to_string(position) + "+" +
+               std::to_string(bytes) + ">";
+    };
+    std::string bad = b;
+    std::string expected = "aaaa " + skipped(a.size(), b.size()) + " cccc";
+    SECTION("length of no entry") {
+        bad.replace(0, 4, "\xff\xff\xff\xff");
+    }
+    SECTION("length that reaches behind the end") {
+        bad.replace(0, 4, std::string("\0\x01\0\0", 4));
+    }
+    SECTION("lengths that differ") {
+        bad.back() = static_cast<char>(bad.back() + 1);
+    }
+    SECTION("contents") {
+        bad[4] = '\x07';
+    }
+    SECTION("zeros") {
+        bad.assign(b.size(), '\0');
+    }
+    SECTION("a few bytes too many") {
+        bad = b + "xyz";
+        expected = "aaaa bbbb " + skipped(a.size() + b.size(), 3) + " cccc";
+    }
+    SECTION("a cut entry") {
+        bad = b.substr(0, 9);
+        expected = "aaaa " + skipped(a.size(), 9) + " cccc";
+    }
+    SECTION("more than a block") {
+        bad.assign(700'001, '\x01');
+        expected = "aaaa " + skipped(a.size(), bad.size()) + " cccc";
+    }
+    container.append(a + bad + c);
+    CHECK(read(container) == expected);
+    CHECK(read(container, {.tail = 1}) == "cccc");
+    if (bad.size() != b.size() + 3) CHECK(read(container, {.tail = 2}) == expected);
+    // The next file is not touched by it.
+    container.append(a, 1);
+    CHECK(read(container) == "aaaa " + expected);
+}
+
+TEST_CASE("zeros at the end, as a crash leaves them", "[log_reader]") {
+    Container container;
+    container.append(line("a") + std::string(128, '\0'));
+    CHECK(read(container) == "a");
+    CHECK(read(container, {.tail = 1}) == "a");
+    container.end();
+    CHECK(read(container) ==
+          "a <skipped container-cached.log " + std::to_string(line("a").size()) + "+128>");
+}
+
+TEST_CASE("a log without container.json can be read", "[log_reader]") {
+    Container container;
+    container.append(line("a"));
+    fs::remove(fs::path(container.path()) / "container.json");
+    CHECK(read(container) == "a");
+    CHECK(read(container, {.follow = true}) == "a");
+}
+
+TEST_CASE("a directory that is not there is an error", "[log_reader]") {
+    const Container container;
+    const auto reader = LogReader::open(container.path() + "/none", {});
+    REQUIRE_FALSE(reader);
+    CHECK(reader.error().code == ENOENT);
+}
+
+TEST_CASE("what is open stays readable when rotation deletes it", "[log_reader]") {
+    Container container;
+    container.append(line("a"), 1);
+    container.append(line("b"));
+    LogReader reader = open(container);
+    container.rotate(2);
+    container.append(line("c"));
+    container.rotate(2);
+    CHECK(read(reader) == "a b");
+}
+
+TEST_CASE("following gives each entry once", "[log_reader]") {
+    Container container;
+    container.append(line("a"));
+    LogReader reader = open(container, {.follow = true});
+    auto step = LogReader::Step::end;
+    CHECK(read(reader, &step) == "a");
+    CHECK(step == LogReader::Step::idle);
+    CHECK(read(reader).empty());
+
+    container.append(line("b") + line("c"));
+    REQUIRE(*reader.wait() == DirectoryWatch::Wake::changed);
+    CHECK(read(reader, &step) == "b c");
+    CHECK(step == LogReader::Step::idle);
+
+    SECTION("an entry that comes in parts") {
+        const std::string d = line("d");
+        container.append(d.substr(0, 3));
+        CHECK(read(reader).empty());
+        container.append(d.substr(3, 8));
+        CHECK(read(reader).empty());
+        container.append(d.substr(11));
+        CHECK(read(reader) == "d");
+    }
+    SECTION("a torn entry that recovery cuts off") {
+        const auto size = fs::file_size(container.log());
+        container.append(line("torn and lost").substr(0, 20));
+        CHECK(read(reader).empty());
+        fs::resize_file(container.log(), size);
+        container.append(line("d"));
+        CHECK(read(reader) == "d");
+    }
+    SECTION("one rotation, with a last entry before it") {
+        container.append(line("d"));
+        container.rotate(3);
+        container.append(line("e"));
+        CHECK(read(reader) == "d e");
+    }
+    SECTION("several rotations between two looks") {
+        container.append(line("d"));
+        for (const std::string text : {"e", "f", "g"}) {
+            container.rotate(5);
+            container.append(line(text));
+        }
+        CHECK(read(reader) == "d e f g");
+    }
+    SECTION("a look between rename and creation") {
+        container.append(line("d"));
+        container.rotate(3);
+        CHECK(read(reader, &step) == "d");
+        CHECK(step == LogReader::Step::idle);
+        container.append(line("e"));
+        CHECK(read(reader) == "e");
+    }
+    SECTION("a file that was emptied") {
+        const auto size = fs::file_size(container.log());
+        fs::resize_file(container.log(), 0);
+        CHECK(read(reader) == "<shrunk container-cached.log 0+" + std::to_string(size) + ">");
+        container.append(line("d"));
+        CHECK(read(reader) == "d");
+    }
+    container.append(line("z"));
+    container.end();
+    CHECK(read(reader, &step) == "z");
+    CHECK(step == LogReader::Step::end);
+    CHECK(read(reader, &step).empty());
+    CHECK(step == LogReader::Step::end);
+}
+
+TEST_CASE("following waits for a log that is not there yet", "[log_reader]") {
+    Container container;
+    LogReader reader = open(container, {.follow = true});
+    auto step = LogReader::Step::end;
+    CHECK(read(reader, &step).empty());
+    CHECK(step == LogReader::Step::idle);
+    container.append(line("a"));
+    CHECK(read(reader) == "a");
+}
+
+TEST_CASE("following with tail begins at the tail", "[log_reader]") {
+    Container container;
+    container.append(line("a") + line("b"));
+    LogReader last = open(container, {.tail = 1, .follow = true});
+    LogReader none = open(container, {.tail = 0, .follow = true});
+    container.append(line("c"));
+    CHECK(read(last) == "b c");
+    CHECK(read(none) == "c");
+}
+
+TEST_CASE("following ends with the container", "[log_reader]") {
+    Container container;
+    container.append(line("a"));
+    auto step = LogReader::Step::idle;
+    SECTION("that has ended before") {
+        container.end();
+        LogReader reader = open(container, {.follow = true});
+        CHECK(read(reader, &step) == "a");
+    }
+    SECTION("that has ended and started again between two looks") {
+        LogReader reader = open(container, {.follow = true});
+        CHECK(read(reader) == "a");
+        container.end();
+        container.start_again();
+        CHECK(read(reader, &step).empty());
+    }
+    SECTION("whose directory was removed") {
+        LogReader reader = open(container, {.follow = true});
+        CHECK(read(reader) == "a");
+        container.append(line("b"));
+        fs::remove_all(container.path());
+        CHECK(read(reader, &step) == "b");
+    }
+    SECTION("by until") {
+        LogReader reader = open(container, {.until_ns = 5, .follow = true});
+        CHECK(read(reader) == "a");
+        container.append(line("b", 6) + line("c", 1));
+        CHECK(read(reader, &step).empty());
+    }
+    CHECK(step == LogReader::Step::end);
+}
+
+TEST_CASE("files that rotation took from a slow follower are told of", "[log_reader]") {
+    Container container;
+    const auto positioned = [](std::string_view text, std::uint64_t position) {
+        Entry entry = entry_of(text);
+        entry.run = 1;
+        entry.position = position;
+        return frame(entry);
+    };
+    container.append(positioned("a", 0));
+    LogReader reader = open(container, {.follow = true});
+    CHECK(read(reader) == "a");
+    SECTION("with lines in them") {
+        for (const int i : {1, 2, 3}) {
+            container.rotate(2);
+            container.append(positioned("b", static_cast<std::uint64_t>(2 * i)));
+        }
+        CHECK(read(reader) == "<rotated container-cached.log 0+2> b b");
+    }
+    SECTION("nothing is told where nothing is missing") {
+        container.rotate(1);
+        container.append(positioned("b", 2));
+        CHECK(read(reader) == "b");
+    }
+}
+
+TEST_CASE("a stop wakes a waiting follower", "[log_reader]") {
+    const Container container;
+    LogReader reader = open(container, {.follow = true});
+    CHECK(read(reader).empty());
+    const UniqueFd stop(::eventfd(1, EFD_CLOEXEC));
+    REQUIRE(stop.valid());
+    CHECK(*reader.wait(stop.get()) == DirectoryWatch::Wake::stop);
+
+    int ends[2];
+    REQUIRE(::pipe(ends) == 0);
+    const UniqueFd output(ends[1]);
+    ::close(ends[0]);
+    CHECK(*reader.wait(-1, output.get()) == DirectoryWatch::Wake::stop);
+}
+
+TEST_CASE("following a writer that rotates all the time", "[log_reader]") {
+    Container container;
+    constexpr int entries = 20'000;
+    std::string expected;
+    for (int i = 0; i < entries; ++i) expected += std::to_string(i) + ' ';
+
+    LogReader reader = open(container, {.follow = true});
+    std::thread writer([&container] {
+        int made = 1;
+        for (int i = 0; i < entries; ++i) {
+            container.append(line(std::to_string(i)));
+            if (i % 97 != 0 || i + 1 == entries) continue;
+            container.rotate(++made);  // keeps all that were made
+        }
+        container.end();
+    });
+    std::string text;
+    for (;;) {
+        const auto step = reader.next();
+        if (!step || *step == LogReader::Step::end) break;
+        if (*step == LogReader::Step::entry) text += std::string(reader.entry().line) + ' ';
+        if (*step == LogReader::Step::damage) text += describe(reader.damage()) + ' ';
+        if (*step == LogReader::Step::idle && !reader.wait()) break;
+    }
+    writer.join();
+    CHECK((text == expected));
+}

@@ -1,0 +1,215 @@
+// From start facts to container info: fallbacks, changes, and ids that two processes claim.
+#include "container/registry.h"
+
+#include <catch2/catch.hpp>
+
+#include "fake_host.h"
+
+using namespace twinlog;
+using test::FakeHost;
+using test::FakeProcess;
+using test::full_id;
+
+namespace {
+
+// Knows what the test puts into it.
+class TableSource : public MetadataSource {
+ public:
+    explicit TableSource(std::map<std::string, Metadata>& table) : table_(table) {}
+    std::optional<Metadata> look_up(const ContainerRef& container) override {
+        const auto found = table_.find(container.id);
+        if (found == table_.end()) return std::nullopt;
+        return found->second;
+    }
+    std::vector<std::string> resolve(const std::string& text) override {
+        return table_.count(text) != 0 ? std::vector<std::string>{text}
+                                       : std::vector<std::string>{};
+    }
+
+ private:
+    std::map<std::string, Metadata>& table_;
+};
+
+class Fixture {
+ public:
+    Registry registry() {
+        std::vector<std::unique_ptr<MetadataSource>> sources;
+        sources.push_back(std::make_unique<TableSource>(first));
+        sources.push_back(std::make_unique<TableSource>(second));
+        return {ProcFs(host.proc()), std::move(sources)};
+    }
+
+    FakeHost host;
+    std::map<std::string, Metadata> first;
+    std::map<std::string, Metadata> second;
+};
+
+Metadata web() {
+    Metadata metadata;
+    metadata.name = "web";
+    metadata.image = "img";
+    metadata.log_driver = "gelf";
+    metadata.runtime = "docker";
+    metadata.tty = true;
+    metadata.labels = {{"a", "1"}};
+    metadata.created_ns = 5;
+    metadata.started_ns = 6;
+    return metadata;
+}
+
+StartFacts docker_start(const std::string& id, std::uint32_t pid) {
+    StartFacts facts;
+    facts.pid = pid;
+    facts.started_ns = 1000;
+    facts.pidns = 4026532000 + pid;
+    facts.level = 1;
+    facts.ns_pid = 1;
+    facts.cgroup = {id, "docker"};
+    return facts;
+}
+
+FakeProcess process(std::uint32_t pid, const std::string& cgroup) {
+    FakeProcess process;
+    process.pid = pid;
+    process.cgroup = cgroup;
+    return process;
+}
+
+}  // namespace
+
+TEST_CASE("registry: what the source knows is taken over") {
+    Fixture fixture;
+    fixture.host.start(process(10, "/docker/" + full_id('a')));
+    fixture.second[full_id('a')] = web();
+    Registry registry = fixture.registry();
+    const auto info = registry.describe(docker_start(full_id('a'), 10));
+    REQUIRE(info);
+    CHECK(info->id == full_id('a'));
+    CHECK(info->name == "web");
+    CHECK(info->image == "img");
+    CHECK(info->log_driver == "gelf");
+    CHECK(info->runtime == "docker");
+    CHECK(info->tty);
+    CHECK(info->labels.at("a") == "1");
+    CHECK(info->created_ns == 5);
+    CHECK(info->started_ns == 1000);
+    CHECK(info->init_pid == 10);
+    CHECK(info->cgroup == "/docker/" + full_id('a'));
+    CHECK(info->state == ContainerState::running);
+}
+
+TEST_CASE("registry: without metadata the id serves as name") {
+    Fixture fixture;
+    Registry registry = fixture.registry();
+    const auto info = registry.describe(docker_start(full_id('a'), 10));
+    REQUIRE(info);
+    CHECK(info->name == "aaaaaaaaaaaa");
+    CHECK(info->runtime == "docker");
+    CHECK(info->cgroup == "/docker/" + full_id('a'));
+
+    StartFacts facts = docker_start("x y", 11);
+    CHECK(registry.describe(facts)->name == "pidns-4026532011");
+}
+
+TEST_CASE("registry: a source without a name only tells the runtime") {
+    Fixture fixture;
+    fixture.first[full_id('a')].runtime = "containerd";
+    Registry registry = fixture.registry();
+    const auto nameless = registry.describe(docker_start(full_id('a'), 10));
+    CHECK(nameless->runtime == "containerd");
+    CHECK(nameless->name == "aaaaaaaaaaaa");
+    fixture.second[full_id('a')] = web();
+    CHECK(registry.describe(docker_start(full_id('a'), 10))->runtime == "docker");
+}
+
+TEST_CASE("registry: what is no container is nothing, unless asked for by pid") {
+    Fixture fixture;
+    Registry registry = fixture.registry();
+    StartFacts facts = docker_start("foo.service", 10);
+    facts.level = 0;
+    facts.ns_pid = 10;
+    CHECK_FALSE(registry.describe(facts));
+    facts.by_pid = true;
+    CHECK(registry.describe(facts)->id == "pid-10");
+}
+
+TEST_CASE("registry: a restarted container keeps its id") {
+    Fixture fixture;
+    Registry registry = fixture.registry();
+    fixture.host.start(process(10, "/docker/" + full_id('a')));
+    CHECK(registry.describe(docker_start(full_id('a'), 10))->id == full_id('a'));
+    // dockerd has not written the new pid yet.
+    fixture.second[full_id('a')] = web();
+    fixture.second[full_id('a')].state_pid = 10;
+    fixture.host.end(10);
+    fixture.host.start(process(11, "/docker/" + full_id('a')));
+    CHECK(registry.describe(docker_start(full_id('a'), 11))->id == full_id('a'));
+    // And its old pid is something else's now.
+    fixture.host.start(process(10, "/user.slice"));
+    CHECK(registry.describe(docker_start(full_id('a'), 11))->id == full_id('a'));
+}
+
+TEST_CASE("registry: a second living process does not get a container's id") {
+    Fixture fixture;
+    Registry registry = fixture.registry();
+    fixture.host.start(process(10, "/docker/" + full_id('a')));
+    fixture.host.start(process(20, "/user.slice/docker/" + full_id('a')));
+    CHECK(registry.describe(docker_start(full_id('a'), 10))->id == full_id('a'));
+    const auto borrowed = registry.describe(docker_start(full_id('a'), 20));
+    REQUIRE(borrowed);
+    CHECK(borrowed->id == "pidns-4026532020");
+    CHECK(borrowed->name == "pidns-4026532020");
+    CHECK(borrowed->runtime.empty());
+    // Told of the same process again, nothing changes.
+    CHECK(registry.describe(docker_start(full_id('a'), 10))->id == full_id('a'));
+}
+
+TEST_CASE("registry: Docker's word on the first process decides, whoever was seen first") {
+    Fixture fixture;
+    fixture.second[full_id('a')] = web();
+    fixture.second[full_id('a')].state_pid = 10;
+    Registry registry = fixture.registry();
+    fixture.host.start(process(10, "/docker/" + full_id('a')));
+    fixture.host.start(process(20, "/docker/" + full_id('a') + "/x"));
+    CHECK(registry.describe(docker_start(full_id('a'), 20))->id == "pidns-4026532020");
+    CHECK(registry.describe(docker_start(full_id('a'), 10))->name == "web");
+}
+
+TEST_CASE("registry: another process under the same pid is not read") {
+    Fixture fixture;
+    Registry registry = fixture.registry();
+    fixture.host.start(process(10, "/user.slice"));  // started at tick 1000
+    StartFacts facts = docker_start(full_id('a'), 10);
+    facts.start_boottime_ns = 999'990'000'000;
+    CHECK(registry.describe(facts)->cgroup == "/docker/" + full_id('a'));
+    facts.start_boottime_ns = 10'005'000'000;
+    CHECK(registry.describe(facts)->cgroup == "/user.slice");
+}
+
+TEST_CASE("registry: refresh sees a rename and late metadata") {
+    Fixture fixture;
+    Registry registry = fixture.registry();
+    auto info = registry.describe(docker_start(full_id('a'), 10));
+    REQUIRE(info);
+    CHECK_FALSE(registry.refresh(*info));
+    fixture.second[full_id('a')] = web();
+    CHECK(registry.refresh(*info));
+    CHECK(info->name == "web");
+    CHECK(info->started_ns == 1000);
+    CHECK_FALSE(registry.refresh(*info));
+    fixture.second[full_id('a')].name = "shop";
+    CHECK(registry.refresh(*info));
+    CHECK(info->name == "shop");
+    fixture.second.clear();
+    CHECK_FALSE(registry.refresh(*info));
+    CHECK(info->name == "shop");
+}
+
+TEST_CASE("registry: resolve asks all sources") {
+    Fixture fixture;
+    fixture.first["x"] = {};
+    fixture.second["x"] = {};
+    Registry registry = fixture.registry();
+    CHECK(registry.resolve("x") == std::vector<std::string>{"x"});
+    CHECK(registry.resolve("y").empty());
+}
