@@ -71,7 +71,10 @@ struct ns_common {
 	unsigned int inum;
 };
 
+struct task_struct;
+
 struct pid_namespace {
+	struct task_struct *child_reaper;
 	struct ns_common ns;
 };
 
@@ -89,6 +92,12 @@ struct thread_info {
 	u32 status;
 };
 
+struct signal_struct {
+	struct {
+		int counter;
+	} live;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	int pid;
@@ -97,6 +106,7 @@ struct task_struct {
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	struct files_struct *files;
+	struct signal_struct *signal;
 	struct pid *thread_pid;
 	struct css_set *cgroups;
 	char comm[TW_COMM];

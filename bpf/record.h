@@ -44,7 +44,7 @@ enum tw_record_type {
 	TW_DATA = 1,	/* bytes of a stream */
 	TW_HOLE = 2,	/* length known, bytes not */
 	TW_START = 3,	/* a container's run is registered */
-	TW_END = 4,	/* its init process is gone and reaped */
+	TW_END = 4,	/* its first process exits; others may still write */
 };
 
 /* Why bytes of a DATA or HOLE record are not there. Same numbers as GapReason of user space. */
@@ -106,8 +106,9 @@ struct tw_start {
 	u16 type;
 	u16 flags;	/* enum tw_start_flags */
 	u32 pid;	/* init, as the host sees it */
-	u64 run;	/* key of the run: cgroup id, pid namespace | TW_RUN_PIDNS, or pid | TW_RUN_PID */
-	u64 pidns;	/* inode number of its pid namespace | TW_RUN_PIDNS */
+	u64 run;	/* never used twice */
+	u64 place;	/* key in `runs`: cgroup id, or its pid namespace | TW_PLACE_PIDNS; 0: by pid */
+	u64 pidns;	/* inode number of its pid namespace | TW_PLACE_PIDNS */
 	u64 time;	/* CLOCK_BOOTTIME, ns: now */
 	u64 start_time;	/* of the process, CLOCK_BOOTTIME, ns */
 	u32 level;	/* of its pid namespace */
@@ -116,10 +117,15 @@ struct tw_start {
 	struct tw_file files[2];	/* stdout, stderr; the same slot where they are one file */
 	char cgroup[TW_CGROUP_LEVELS][TW_CGROUP_NAME];	/* leaf first; may be unterminated garbage past a NUL */
 };
-TW_ASSERT(sizeof(struct tw_start) == 672, "tw_start has no hidden padding");
+TW_ASSERT(sizeof(struct tw_start) == 680, "tw_start has no hidden padding");
 
-#define TW_RUN_PIDNS (1ull << 63)
-#define TW_RUN_PID (1ull << 62)
+#define TW_PLACE_PIDNS (1ull << 63)
+
+/* Value of `runs`. */
+struct tw_run {
+	u64 run;	/* 0: was there before capture began; only seeding may register it */
+	u64 reaper;	/* start time of the pid namespace's init: the number alone is soon used again */
+};
 
 struct tw_end {
 	u16 type;

@@ -3,11 +3,6 @@
 
 #include "stream.bpf.h"
 
-enum run_mark {
-	RUN_MARKED = 1,		/* was there before capture began; only seeding may register it */
-	RUN_REGISTERED = 2,
-};
-
 /* Seeding walks all tasks several times: first to mark, so that an exec of an old container's child
  * is not taken for a start; then the certain init processes; then what is left. */
 enum seed_pass {
@@ -61,6 +56,7 @@ struct task_place {
 	struct kernfs_node *cgroup;
 	u64 cgroup_key;
 	u64 pidns_key;
+	u64 reaper;	/* tw_run::reaper */
 	u32 level;
 	u32 ns_pid;
 	bool long_name;
@@ -77,19 +73,29 @@ static __always_inline void find_place(struct task_struct *task, struct task_pla
 	upid = (void *)pid + bpf_core_field_offset(struct pid, numbers) +
 	       (u64)place->level * bpf_core_type_size(struct upid);
 	place->ns_pid = BPF_CORE_READ(upid, nr);
-	place->pidns_key = TW_RUN_PIDNS | BPF_CORE_READ(upid, ns, ns.inum);
+	place->pidns_key = TW_PLACE_PIDNS | BPF_CORE_READ(upid, ns, ns.inum);
+	place->reaper = BPF_CORE_READ(upid, ns, child_reaper, start_boottime);
 	place->cgroup = cgroup;
 	place->cgroup_key = BPF_CORE_READ(cgroup, id);
 	place->long_name = bpf_probe_read_kernel_str(name, sizeof(name),
 						     BPF_CORE_READ(cgroup, name)) >= ID_NAME_SIZE;
 }
 
+/* The ring's lock gives up where another CPU, itself kept from running, holds it for long
+ * (rqspinlock, 6.15): news are worth another try. */
+static __always_inline void *reserve_event(u64 size)
+{
+	void *event = bpf_ringbuf_reserve(&events, size, 0);
+
+	return event ?: bpf_ringbuf_reserve(&events, size, 0);
+}
+
 /* Registers the task's stdout and stderr as the streams of a run and tells user space. */
-static __always_inline bool announce_run(struct task_struct *task, struct task_place *place, u64 run,
-					 u16 flags)
+static __always_inline bool announce_run(struct task_struct *task, struct task_place *place,
+					 u64 key, u64 run, u16 flags)
 {
 	struct kernfs_node *kn = place->cgroup;
-	struct tw_start *start = bpf_ringbuf_reserve(&events, sizeof(*start), 0);
+	struct tw_start *start = reserve_event(sizeof(*start));
 	u32 pid = BPF_CORE_READ(task, tgid);
 
 	if (!start) {
@@ -100,6 +106,7 @@ static __always_inline bool announce_run(struct task_struct *task, struct task_p
 	start->flags = flags;
 	start->pid = pid;
 	start->run = run;
+	start->place = key;
 	start->pidns = place->pidns_key;
 	start->time = bpf_ktime_get_boot_ns();
 	start->start_time = BPF_CORE_READ(task, start_boottime);
@@ -126,10 +133,10 @@ static __always_inline bool announce_run(struct task_struct *task, struct task_p
 /* Registers the run that the task begins, if it does and if nobody has. */
 static __always_inline void consider_run(struct task_struct *task, bool at_exec)
 {
-	u32 registered = RUN_REGISTERED;
 	struct task_place place;
+	struct tw_run run = {}, *known;
 	bool own_namespace;
-	u64 run;
+	u64 key;
 
 	find_place(task, &place);
 	own_namespace = place.level > 0 && place.ns_pid == 1;
@@ -137,43 +144,41 @@ static __always_inline void consider_run(struct task_struct *task, bool at_exec)
 		return;
 	/* Nobody else of an old namespace may stand for it, nor init twice. */
 	if (own_namespace) {
-		u32 *mark = bpf_map_lookup_elem(&runs, &place.pidns_key);
-
-		if (mark && (at_exec || *mark == RUN_REGISTERED))
+		known = bpf_map_lookup_elem(&runs, &place.pidns_key);
+		if (known && known->reaper == place.reaper && (at_exec || known->run))
 			return;
 	}
-	run = place.long_name ? place.cgroup_key : place.pidns_key;
-	if (at_exec) {
-		if (bpf_map_update_elem(&runs, &run, &registered, BPF_NOEXIST))
-			return;
-	} else {
-		u32 *mark = bpf_map_lookup_elem(&runs, &run);
-
-		if (mark && *mark == RUN_REGISTERED)
-			return;
-		bpf_map_update_elem(&runs, &run, &registered, BPF_ANY);
-	}
+	key = place.long_name ? place.cgroup_key : place.pidns_key;
+	known = bpf_map_lookup_elem(&runs, &key);
+	/* Numbers of cgroups do not come again, those of namespaces do and were looked at above. */
+	if (known && place.long_name && (at_exec || known->run))
+		return;
+	run.run = __sync_fetch_and_add(&next_run, 1);
+	run.reaper = place.reaper;
+	/* Of several processes that start in a group at once, one stands for it. */
+	if (bpf_map_update_elem(&runs, &key, &run, known ? BPF_ANY : BPF_NOEXIST))
+		return;
 	if (own_namespace)
-		bpf_map_update_elem(&runs, &place.pidns_key, &registered, BPF_ANY);
-	if (!announce_run(task, &place, run, at_exec ? TW_START_AT_EXEC : 0)) {
-		u32 marked = RUN_MARKED;
-
-		bpf_map_update_elem(&runs, &run, &marked, BPF_ANY);
-		if (own_namespace)
-			bpf_map_update_elem(&runs, &place.pidns_key, &marked, BPF_ANY);
-	}
+		bpf_map_update_elem(&runs, &place.pidns_key, &run, BPF_ANY);
+	if (announce_run(task, &place, key, run.run, at_exec ? TW_START_AT_EXEC : 0))
+		return;
+	run.run = 0;
+	bpf_map_update_elem(&runs, &key, &run, BPF_ANY);
+	if (own_namespace)
+		bpf_map_update_elem(&runs, &place.pidns_key, &run, BPF_ANY);
 }
 
 static __always_inline void mark_run(struct task_struct *task)
 {
 	struct task_place place;
-	u32 marked = RUN_MARKED;
+	struct tw_run old = {};
 
 	find_place(task, &place);
+	old.reaper = place.reaper;
 	if (place.level > 0)
-		bpf_map_update_elem(&runs, &place.pidns_key, &marked, BPF_NOEXIST);
+		bpf_map_update_elem(&runs, &place.pidns_key, &old, BPF_NOEXIST);
 	if (place.long_name)
-		bpf_map_update_elem(&runs, &place.cgroup_key, &marked, BPF_NOEXIST);
+		bpf_map_update_elem(&runs, &place.cgroup_key, &old, BPF_NOEXIST);
 }
 
 SEC("tp_btf/sched_process_exec")
@@ -184,27 +189,29 @@ int BPF_PROG(on_exec, struct task_struct *task)
 	return 0;
 }
 
-/* Runs when the task has been reaped: with it all of its pid namespace is gone, nobody of it writes
- * any more. */
-SEC("tp_btf/sched_process_free")
-int BPF_PROG(on_free, struct task_struct *task)
+/* Here, and not when the process has been reaped, because that comes by RCU and may take long. What
+ * it and others of its namespace still hold open, the holders iterator tells. */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
 {
-	u32 pid = BPF_CORE_READ(task, pid);
+	u32 pid = task->tgid;
 	u64 *run = bpf_map_lookup_elem(&inits, &pid);
 	struct tw_end *end;
 
-	if (!run)
+	/* The leader's exit is not the process's while other threads live. */
+	if (!run || BPF_CORE_READ(task, signal, live.counter) > 0)
 		return 0;
-	end = bpf_ringbuf_reserve(&events, sizeof(*end), 0);
-	if (!end)
-		return 0;	/* user space looks after lost ENDs: it polls the pid too */
-	end->type = TW_END;
-	end->pad = 0;
-	end->pid = pid;
-	end->run = *run;
-	end->time = bpf_ktime_get_boot_ns();
+	end = reserve_event(sizeof(*end));
+	if (end) {
+		end->type = TW_END;
+		end->pad = 0;
+		end->pid = pid;
+		end->run = *run;
+		end->time = bpf_ktime_get_boot_ns();
+		bpf_ringbuf_submit(end, BPF_RB_FORCE_WAKEUP);
+	}
+	/* Without room the daemon finds out by itself: it looks for the processes now and then. */
 	bpf_map_delete_elem(&inits, &pid);
-	bpf_ringbuf_submit(end, BPF_RB_FORCE_WAKEUP);
 	return 0;
 }
 
@@ -240,7 +247,7 @@ int seed(struct bpf_iter__task *ctx)
 		if ((u32)task->tgid != seed_pid)
 			break;
 		find_place(task, &place);
-		announce_run(task, &place, TW_RUN_PID | seed_pid, TW_START_BY_PID);
+		announce_run(task, &place, 0, __sync_fetch_and_add(&next_run, 1), TW_START_BY_PID);
 		break;
 	}
 	return 0;

@@ -107,7 +107,7 @@ class Errors(unittest.TestCase):
         self.assertRefused(self.logs("nosuch"), "No such container: nosuch")
 
     def test_no_store(self):
-        self.assertRefused(self.logs("nosuch"), self.store, "--store")
+        self.assertRefused(self.logs("nosuch"), str(self.store), "--store")
 
     def test_ambiguous_prefix(self):
         self.container("abc" + "1" * 61, "one")

@@ -167,14 +167,24 @@ class Twinlog:
         """The same once the container has ended and all of it is in the files: a follow ends then."""
         deadline = time.monotonic() + DEADLINE
         while True:
-            done = self("logs", "-f", *options, container, check=False)
+            try:
+                done = self("logs", "-f", *options, container, check=False)
+            except subprocess.TimeoutExpired as expired:
+                raise AssertionError(f"{expired}\n{self.state(container)}") from None
             unknown = b"No such container" in done.stderr
             if not unknown or time.monotonic() > deadline:
                 break  # else its first record is still on its way from kernel to store
         if done.returncode != 0:
             raise AssertionError(f"twinlog logs -f {container}: exit {done.returncode}: "
-                                 f"{done.stderr.decode(errors='replace')}")
+                                 f"{done.stderr.decode(errors='replace')}\n{self.state(container)}")
         return done.stdout, done.stderr
+
+    def state(self, container):
+        """What a failed test is explained with: the daemon's last words and the store's contents."""
+        info = self.directory(container) / "container.json"
+        listing = run("ls", "-la", self.store / "containers", check=False).stdout.decode()
+        return (f"the daemon said:\n{self.said()[-3000:]}\n"
+                f"container.json:\n{info.read_text() if info.exists() else 'none'}\n{listing[-2000:]}")
 
     def follow(self, container, *options):
         return subprocess.Popen([TWINLOG, "logs", "--store", str(self.store), "-f", *options, container],

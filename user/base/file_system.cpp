@@ -53,16 +53,6 @@ Status write_whole(int fd, std::string_view contents, const std::string& path) {
     return {};
 }
 
-// A new name is in the directory, and that is a file of its own.
-Status sync_directory_of(const std::string& path) {
-    const std::size_t slash = path.rfind('/');
-    const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-    const UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!fd.valid()) return fail_errno(directory, "opening it");
-    if (::fsync(fd.get()) != 0) return fail_errno(directory, "syncing it");
-    return {};
-}
-
 }  // namespace
 
 FileSystem& real_file_system() {
@@ -101,14 +91,12 @@ Status make_directory(const std::string& path, mode_t mode) {
     return {};
 }
 
-Status write_file_atomically(const std::string& path, std::string_view contents, mode_t mode,
-                             Durability durability) {
+Status write_file_atomically(const std::string& path, std::string_view contents, mode_t mode) {
     const std::string fresh = path + ".new";
     const auto give_up = [&fresh](Status failed) {
         ::unlink(fresh.c_str());
         return failed;
     };
-    const bool sync = durability == Durability::power_loss;
     {
         const UniqueFd fd(
             ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode));
@@ -116,12 +104,10 @@ Status write_file_atomically(const std::string& path, std::string_view contents,
         if (auto written = write_whole(fd.get(), contents, fresh); !written) {
             return give_up(std::move(written));
         }
-        // The bytes must be on the disk before the name is, or a power loss leaves an empty file.
-        if (sync && ::fsync(fd.get()) != 0) return give_up(fail_errno(fresh, "syncing it"));
     }
     if (::rename(fresh.c_str(), path.c_str()) != 0)
         return give_up(fail_errno(path, "replacing it"));
-    return sync ? sync_directory_of(path) : Status{};
+    return {};
 }
 
 }  // namespace twinlog

@@ -43,12 +43,9 @@ Result<std::string> read_file(const std::string& path, std::size_t max_size);
 // Makes a directory, if it is not there; its parents must be.
 Status make_directory(const std::string& path, mode_t mode);
 
-// What a file's new contents must survive. The disk is waited for only with power_loss.
-enum class Durability : std::uint8_t { process_crash, power_loss };
-
 // Readers see the old contents or the new ones, never a part. If it fails, the old ones stay. One
-// writer a path at a time: the new contents are first written to path + ".new".
-Status write_file_atomically(const std::string& path, std::string_view contents, mode_t mode,
-                             Durability durability = Durability::power_loss);
+// writer a path at a time: the new contents are first written to path + ".new". Does not wait for
+// the disk: who calls it must not be held up by that, sometimes for minutes.
+Status write_file_atomically(const std::string& path, std::string_view contents, mode_t mode);
 
 }  // namespace twinlog

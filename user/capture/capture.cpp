@@ -285,7 +285,7 @@ Result<std::unique_ptr<Capture>> Capture::load(const CaptureOptions& options) {
 
 Status Capture::attach() {
     const auto& programs = impl_->skeleton->progs;
-    for (bpf_program* program : {programs.on_sys_exit, programs.on_free, programs.on_exec}) {
+    for (bpf_program* program : {programs.on_sys_exit, programs.on_exit, programs.on_exec}) {
         if (auto attached = impl_->attach(program); !attached) return attached;
     }
     if (!impl_->options.new_containers) return {};
@@ -356,6 +356,8 @@ bool Capture::drain(CaptureSink& sink) {
     impl.close_pass(sink);
     const std::uint64_t lost = impl.skeleton->bss->starts_lost;
     if (lost != impl.starts_lost) {
+        spdlog::error("{} containers' starts found no room on their way here; looking for them",
+                      lost - impl.starts_lost);
         impl.starts_lost = lost;
         if (auto seeded = seed(); !seeded) spdlog::error("{}", seeded.error().message());
     }
@@ -396,10 +398,15 @@ void Capture::release(const tw_file& file) {
     bpf_map_update_elem(bpf_map__fd(impl.skeleton->maps.free_slots), nullptr, &file.slot, BPF_ANY);
 }
 
-void Capture::forget_run(std::uint64_t run, std::uint64_t pidns) {
+void Capture::forget_run(const tw_start& start) {
     const int runs = bpf_map__fd(impl_->skeleton->maps.runs);
-    bpf_map_delete_elem(runs, &run);
-    bpf_map_delete_elem(runs, &pidns);
+    for (const std::uint64_t place : {start.place, start.pidns}) {
+        tw_run known{};
+        // The number of a namespace may be another one's by now.
+        if (bpf_map_lookup_elem(runs, &place, &known) == 0 && known.run == start.run) {
+            bpf_map_delete_elem(runs, &place);
+        }
+    }
 }
 
 Result<std::vector<tw_holder>> Capture::holders() {

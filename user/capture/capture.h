@@ -25,7 +25,7 @@ class CaptureSink {
     virtual void on_data(const tw_data& record, std::string_view captured) = 0;
     // Everything of the stream before `position` has been handed out by now or never will be.
     virtual void on_settled(std::uint32_t slot, std::uint64_t stream, std::uint64_t position) = 0;
-    // The run's first process is gone; all that its namespace wrote was handed out before.
+    // The run's first process exits. Others may still write: holders() tells.
     virtual void on_end(const tw_end& end) = 0;
 };
 
@@ -64,8 +64,8 @@ class Capture {
     [[nodiscard]] std::uint64_t written(std::uint32_t slot) const;
     // Gives streams up; their slots are used again.
     void release(const tw_file& file);
-    // Forgets a run, so that its cgroup or namespace number may come again.
-    void forget_run(std::uint64_t run, std::uint64_t pidns);
+    // Forgets a run, so that its place may have another one.
+    void forget_run(const tw_start& start);
     // Every process that has a stream open for writing, the container's runtime included.
     Result<std::vector<tw_holder>> holders();
     // Program runs that the kernel skipped; each may have cost bytes that nothing else tells of.

@@ -1,13 +1,12 @@
 // twinlog trace: what a container or process writes, live; nothing is stored.
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -137,7 +136,7 @@ class Tracer : public CaptureSink, private EntrySink {
     }
 
     void on_end(const tw_end& end) override {
-        if (run_ && end.run == *run_) ended_ = true;
+        if (run_ && end.run == *run_) ended_at_ = end.time;
     }
 
     // The unterminated rest, and gaps at the end.
@@ -150,7 +149,9 @@ class Tracer : public CaptureSink, private EntrySink {
     [[nodiscard]] bool found() const { return run_.has_value(); }
     // It writes to the file that we print to.
     [[nodiscard]] bool ours() const { return ours_; }
-    [[nodiscard]] bool ended() const { return ended_; }
+    [[nodiscard]] bool ended() const { return ended_at_.has_value(); }
+    // A process has ended; or a container has, and all that its processes had open is closed.
+    [[nodiscard]] bool nobody_writes() const;
     [[nodiscard]] bool has_streams() const { return streams_[0] || streams_[1]; }
 
  private:
@@ -170,9 +171,21 @@ class Tracer : public CaptureSink, private EntrySink {
     bool by_line_;
     std::array<std::unique_ptr<TracedStream>, 2> streams_;
     std::optional<std::uint64_t> run_;
-    bool ended_ = false;
+    std::optional<std::uint64_t> ended_at_;  // CLOCK_BOOTTIME, ns
     bool ours_ = false;
 };
+
+bool Tracer::nobody_writes() const {
+    if (!ended_at_) return false;
+    if (!selection_.pids.empty() || boot_time_now() - *ended_at_ > linger_ns) return true;
+    const auto holders = capture_.holders();
+    if (!holders) return true;
+    return std::none_of(holders->begin(), holders->end(), [this](const tw_holder& holder) {
+        return std::any_of(streams_.begin(), streams_.end(), [&holder](const auto& stream) {
+            return stream && stream->file().stream == holder.stream;
+        });
+    });
+}
 
 // A command that waits, with pipes for stdout and stderr, until it is traced; then the pipes are
 // emptied by threads, so that it never blocks. What is printed comes from the capture.
@@ -186,7 +199,6 @@ class Child {
     [[nodiscard]] std::uint32_t pid() const { return static_cast<std::uint32_t>(pid_); }
     // Lets it exec.
     void go() { gate_.reset(); }
-    [[nodiscard]] bool has_ended() const;
     // Waits for it; its exit code, or 128 + the signal that ended it.
     int reap();
 
@@ -195,7 +207,6 @@ class Child {
 
     pid_t pid_;
     UniqueFd gate_;  // the child waits until this end is closed
-    UniqueFd exit_fd_;
     std::array<UniqueFd, 2> outputs_;
     std::array<std::jthread, 2> drains_;
     std::optional<int> status_;
@@ -230,7 +241,6 @@ void drain_until_end(int fd) {
 Child::Child(pid_t pid, UniqueFd gate, std::array<UniqueFd, 2> outputs)
     : pid_(pid),
       gate_(std::move(gate)),
-      exit_fd_(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))),
       outputs_(std::move(outputs)) {
     for (std::size_t i = 0; i < outputs_.size(); ++i) {
         drains_[i] = std::jthread(drain_until_end, outputs_[i].get());
@@ -274,11 +284,6 @@ Result<std::unique_ptr<Child>> Child::fork_waiting(const std::vector<std::string
                                             {std::move(out->read_end), std::move(err->read_end)}));
 }
 
-bool Child::has_ended() const {
-    pollfd exited{.fd = exit_fd_.get(), .events = POLLIN, .revents = 0};
-    return status_ || ::poll(&exited, 1, 0) > 0;
-}
-
 int Child::reap() {
     if (!status_) {
         int status = 0;
@@ -302,17 +307,14 @@ Child::~Child() {
 }
 
 // Drains until the traced process has ended or somebody wants an end.
-Status follow(Capture& capture, Tracer& tracer, LogsPrinter& printer, const StopSignals& signals,
-              Child* child) {
+Status follow(Capture& capture, Tracer& tracer, LogsPrinter& printer, const StopSignals& signals) {
     for (;;) {
         update_wall_clock();
         const bool complete = capture.drain(tracer);
         capture.commit();
         if (auto flushed = printer.flush(); !flushed) return flushed;
         if (!complete) continue;
-        if (tracer.ended()) return {};
-        // END comes when the process has been reaped, which for a command of ours is up to us.
-        if (child != nullptr && child->has_ended()) child->reap();
+        if (tracer.nobody_writes()) return {};
         auto stop = capture.wait(signals.fd(), std::chrono::milliseconds(100));
         if (!stop) return pass_on(std::move(stop));
         if (*stop) return {};
@@ -374,12 +376,12 @@ Result<int> trace(const Arguments& arguments) {
                     "its stdout and stderr are closed or /dev/null: there is nothing to trace");
     }
     if (child) child->go();
-    auto followed = follow(**capture, tracer, printer, *signals, child.get());
+    auto followed = follow(**capture, tracer, printer, *signals);
     drain_rest(**capture, tracer);
     tracer.finish();
     if (auto flushed = printer.flush(); followed && !flushed) followed = flushed;
     if (!followed) return pass_on(std::move(followed));
-    return child && child->has_ended() ? child->reap() : exit_ok;
+    return child && tracer.ended() ? child->reap() : exit_ok;
 }
 
 }  // namespace

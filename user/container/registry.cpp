@@ -136,6 +136,11 @@ std::optional<ContainerInfo> Registry::describe(const StartFacts& facts) {
     return info;
 }
 
+bool Registry::exists(std::uint32_t pid, std::uint64_t start_boottime_ns) const {
+    const auto stat = proc_.stat(pid);
+    return stat && stat->start_ticks == start_boottime_ns / ns_per_tick;
+}
+
 bool Registry::refresh(ContainerInfo& info) {
     ContainerRef ref{info.id, 0};
     const auto init = inits_.find(info.id);

@@ -48,6 +48,8 @@ class Registry {
 
     // To be told when the process with this id has ended; keeps the memory of ids in bounds.
     void ended(const std::string& id) { inits_.erase(id); }
+    // Whether the process is there, be it as a zombie.
+    [[nodiscard]] bool exists(std::uint32_t pid, std::uint64_t start_boottime_ns) const;
 
     // Ids of the containers on this host that text names (name, id or id prefix), of all sources;
     // sorted. More than one: ambiguous.

@@ -22,6 +22,8 @@ using namespace std::chrono_literals;
 
 // Counters and names are for people: once a second is often enough.
 constexpr auto housekeeping = 1s;
+// Ends get lost only where the kernel has no room for 24 bytes.
+constexpr auto lost_ends_check = 10s;
 // How often the holders of an ended container's pipes are looked at.
 constexpr auto ending_tick = 50ms;
 
@@ -50,6 +52,7 @@ class Daemon {
     Selection selection_;
     Recorder recorder_;
     std::chrono::steady_clock::time_point last_housekeeping_;
+    std::chrono::steady_clock::time_point last_lost_ends_check_;
     std::uint64_t missed_runs_ = 0;
 };
 
@@ -91,6 +94,10 @@ void Daemon::keep_house() {
     last_housekeeping_ = now;
     recorder_.refresh_metadata();
     recorder_.save_changes();
+    if (now - last_lost_ends_check_ >= lost_ends_check) {
+        last_lost_ends_check_ = now;
+        recorder_.look_for_lost_ends();
+    }
     const std::uint64_t missed = capture_->missed_runs();
     if (missed != missed_runs_) {
         spdlog::error(

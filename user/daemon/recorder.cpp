@@ -15,10 +15,6 @@ namespace twinlog {
 
 namespace {
 
-// How long output of a container whose init is gone is waited for while somebody still holds its
-// pipe: what dockerd waits for its copier (loggerCloseTimeout in moby daemon/container/monitor.go).
-constexpr std::uint64_t linger_ns = 10'000'000'000ULL;
-
 std::string describe(const ContainerInfo& info) {
     return escape_for_terminal(info.name) + " (" + info.id.substr(0, 12) + ")";
 }
@@ -58,19 +54,22 @@ Result<std::shared_ptr<ContainerLog>> Recorder::open_log(ContainerInfo info) {
 }
 
 void Recorder::reject(const tw_start& start) {
-    for (const tw_file& file : start.files) capture_.release(file);
+    for (const tw_file& file : start.files) {
+        const bool in_use = file.slot != TW_NO_SLOT && by_slot_[file.slot] != nullptr;
+        if (!in_use) capture_.release(file);
+    }
 }
 
 void Recorder::on_start(const tw_start& start) {
     auto described = registry_.describe(start_facts(start));
     if (!described) {
         reject(start);
-        capture_.forget_run(start.run, start.pidns);
+        capture_.forget_run(start);
         return;
     }
     ContainerInfo info = std::move(*described);
-    if (runs_.contains(start.run) || !selection_.wants(start, info)) {
-        if (!runs_.contains(start.run)) reject(start);
+    if (!selection_.wants(start, info)) {
+        reject(start);
         return;
     }
     const std::string title = describe(info);
@@ -135,6 +134,14 @@ void Recorder::on_end(const tw_end& end) {
     ++ending_;
 }
 
+void Recorder::look_for_lost_ends() {
+    for (auto& [key, run] : runs_) {
+        if (run.ended_at != 0 || registry_.exists(run.start.pid, run.start.start_time)) continue;
+        run.ended_at = boot_time_now();
+        ++ending_;
+    }
+}
+
 std::vector<std::uint64_t> Recorder::ended_runs() {
     std::vector<std::uint64_t> ended;
     if (ending_ == 0) return ended;
@@ -162,7 +169,7 @@ void Recorder::finish_run(std::uint64_t key, Run& run) {
         by_slot_[stream->file().slot] = nullptr;
         capture_.release(stream->file());
     }
-    capture_.forget_run(key, run.start.pidns);
+    capture_.forget_run(run.start);
     ContainerInfo& info = run.log->info();
     if (run.ended_at != 0) {
         --ending_;
@@ -215,14 +222,23 @@ void Recorder::flush() {
 }
 
 void Recorder::save(ContainerLog& log) {
-    if (auto saved = store_.save(log.info()); !saved) {
-        spdlog::error("{}: {}", describe(log.info()), saved.error().message());
+    const ContainerInfo& info = log.info();
+    auto saved = store_.save(info);
+    log.set_dirty(!saved);
+    if (saved) {
+        unsaved_.erase(info.id);
         return;
     }
-    log.set_dirty(false);
+    spdlog::error("{}: {}", describe(info), saved.error().message());
+    // The log may be given up before the disk is well again.
+    unsaved_.insert_or_assign(info.id, info);
 }
 
 void Recorder::save_changes() {
+    std::erase_if(unsaved_, [this](const auto& item) {
+        const auto log = logs_.find(item.first);
+        return (log != logs_.end() && !log->second.expired()) || store_.save(item.second);
+    });
     for (auto& [key, run] : runs_) {
         if (run.log->dirty()) save(*run.log);
     }

@@ -65,6 +65,8 @@ class Recorder : public CaptureSink {
     // Runs whose init is gone, and whose streams nobody can write to any more or for too long.
     // Whatever they wrote is in the rings by now: drain a whole pass, then finish() them.
     std::vector<std::uint64_t> ended_runs();
+    // Runs whose END found no room in the ring count as ended from here on.
+    void look_for_lost_ends();
     // Completes runs: last unterminated lines, last gaps, state.
     void finish(const std::vector<std::uint64_t>& runs);
     // The daemon stops: unterminated lines go into the log, the containers go on without us.
@@ -97,6 +99,7 @@ class Recorder : public CaptureSink {
     LogWriter::Options log_options_;
     std::map<std::uint64_t, Run> runs_;                        // by tw_start::run
     std::map<std::string, std::weak_ptr<ContainerLog>> logs_;  // by container id
+    std::map<std::string, ContainerInfo> unsaved_;  // by id: container.json could not be written
     std::array<StreamRecorder*, TW_STREAMS> by_slot_{};
     std::size_t ending_ = 0;
 };

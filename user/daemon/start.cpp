@@ -10,7 +10,7 @@ StartFacts start_facts(const tw_start& start) {
     StartFacts facts{.pid = start.pid,
                      .start_boottime_ns = start.start_time,
                      .started_ns = wall_time(start.start_time),
-                     .pidns = start.pidns & ~TW_RUN_PIDNS,
+                     .pidns = start.pidns & ~TW_PLACE_PIDNS,
                      .level = start.level,
                      .ns_pid = start.ns_pid,
                      .cgroup = {},

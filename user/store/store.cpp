@@ -162,9 +162,8 @@ Result<ContainerInfo> Store::load(const std::string& id) const {
 Status Store::save(const ContainerInfo& info) {
     const auto directory = directory_of(info.id);
     if (!directory) return fail(directory.error());
-    return write_file_atomically(
-        *directory + "/" + std::string(layout::info_file), to_json(info), layout::file_mode,
-        info.state == ContainerState::ended ? Durability::power_loss : Durability::process_crash);
+    return write_file_atomically(*directory + "/" + std::string(layout::info_file), to_json(info),
+                                 layout::file_mode);
 }
 
 }  // namespace twinlog
