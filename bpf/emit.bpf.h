@@ -1,4 +1,4 @@
-/* Puts what one write left in a stream into the ring: bytes where they can be copied, a hole of the
+/* Puts what one write left in a stream, or one read took out of it, into the ring: bytes where they can be copied, a hole of the
  * right length where not. A position is given after room was reserved and never otherwise than by
  * adding the whole length, so that:
  *  - positions count every byte, captured or not;
@@ -32,9 +32,10 @@ struct user_bytes {
 struct job {
 	struct user_bytes from;
 	u64 left;	/* of the write */
-	u64 record;	/* of the present record, bytes not walked over yet */
+	u64 record;	/* of the present record, bytes to be copied yet */
 	u64 done;	/* of the present record, bytes copied */
 	u32 slot;
+	u32 type;	/* TW_DATA or TW_READ */
 	bool skip;	/* no room, or the writer's memory can't be read: walk on without copying */
 	u8 step[TW_COPY_STEP];	/* on the way, where the kernel can't copy user memory into a dynptr */
 };
@@ -67,26 +68,62 @@ static __always_inline bool within_budget(struct tw_state *state, u64 size)
 	return state->reserved + size - state->consumed <= stream_budget;
 }
 
-static __always_inline void lose(struct tw_state *state, u64 bytes, u32 reason)
+/* Position of the next byte at the end that the record is of. */
+static __always_inline u64 advance(struct tw_state *state, u32 type, u64 length)
 {
-	__sync_fetch_and_add(&state->lost[reason & 3], bytes);
+	return __sync_fetch_and_add(type == TW_READ ? &state->read : &state->written, length);
 }
 
-static __always_inline void fill_head(struct tw_data *head, struct tw_state *state, u32 slot, u32 length)
+/* Whether the next bytes that are taken out will be seen too. */
+static __always_inline void note_reader(u32 slot, bool seen)
+{
+	struct tw_state *state = bpf_map_lookup_elem(&states, &slot);
+
+	if (state && state->reader_seen != seen)
+		state->reader_seen = seen;
+}
+
+/* Of a write, what is not copied because the other end will bring it: a reader has been seen there. */
+static __always_inline u64 copied_length(struct tw_state *state, u32 type, u64 length)
+{
+	if (type == TW_DATA && state->reader_seen && length > TW_WRITE_HEAD)
+		return TW_WRITE_HEAD;
+	return length;
+}
+
+/* Of the current process, in its own pid namespace. */
+static __always_inline u32 own_ns_pid(void)
+{
+	struct task_struct *leader = bpf_get_current_task_btf()->group_leader;
+	struct pid *pid = leader->thread_pid;
+	struct upid *upid;
+
+	if (!pid)
+		return 0;
+	upid = (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+	       (u64)BPF_CORE_READ(pid, level) * bpf_core_type_size(struct upid);
+	return BPF_CORE_READ(upid, nr);
+}
+
+static __always_inline void fill_head(struct tw_data *head, struct tw_state *state, u32 slot, u32 type,
+				      u32 length)
 {
 	u64 id = bpf_get_current_pid_tgid();
 
+	head->type = type;
 	head->slot = slot;
 	head->stream = state->id;
 	head->time = bpf_ktime_get_boot_ns();
 	head->length = length;
 	head->pid = id >> 32;
 	head->tid = id;
+	head->ns_pid = own_ns_pid();
+	head->pad = 0;
 	bpf_get_current_comm(head->comm, sizeof(head->comm));
 }
 
 /* Bytes that can't be copied where this runs. */
-static __always_inline void emit_hole(u32 slot, u64 length, u32 reason)
+static __always_inline void emit_hole(u32 slot, u32 type, u64 length, u32 reason)
 {
 	struct tw_state *state = bpf_map_lookup_elem(&states, &slot);
 	struct tw_data *head;
@@ -94,17 +131,17 @@ static __always_inline void emit_hole(u32 slot, u64 length, u32 reason)
 	if (!state)
 		return;
 	head = within_budget(state, sizeof(*head)) ? bpf_ringbuf_reserve(&output, sizeof(*head), 0) : NULL;
-	lose(state, length, reason);
 	if (!head) {
-		__sync_fetch_and_add(&state->written, length);
+		advance(state, type, length);
 		return;
 	}
 	__sync_fetch_and_add(&state->reserved, sizeof(*head));
-	head->type = TW_HOLE;
+	fill_head(head, state, slot, type, length);
+	if (type == TW_DATA)
+		head->type = TW_HOLE;
 	head->reason = reason;
 	head->captured = 0;
-	fill_head(head, state, slot, length);
-	head->position = __sync_fetch_and_add(&state->written, length);
+	head->position = advance(state, type, length);
 	bpf_ringbuf_submit(head, wake_up_flags());
 }
 
@@ -177,7 +214,7 @@ static long copy_record(u32 i, void *unused)
 	struct tw_state *state;
 	struct bpf_dynptr record;
 	struct tw_data head = {};
-	u64 length, size;
+	u64 length, copied, size;
 	bool room;
 
 	if (!job || !job->left)
@@ -186,72 +223,74 @@ static long copy_record(u32 i, void *unused)
 	if (!state)
 		return 1;
 	length = job->left;
-	if (length > TW_RECORD_DATA)
-		length = TW_RECORD_DATA;
-	size = sizeof(head) + length;
+	copied = copied_length(state, job->type, length);
+	if (copied == length && length > TW_RECORD_DATA)
+		copied = length = TW_RECORD_DATA;
+	size = sizeof(head) + copied;
 	room = !bpf_ringbuf_reserve_dynptr(&output, within_budget(state, size) ? size : NO_ROOM, 0, &record);
-	fill_head(&head, state, job->slot, length);
-	head.position = __sync_fetch_and_add(&state->written, length);
+	fill_head(&head, state, job->slot, job->type, length);
+	head.position = advance(state, job->type, length);
 	job->left -= length;
-	job->record = length;
+	job->record = copied;
 	job->done = 0;
 	job->skip = !room;
-	bpf_loop(length / TW_COPY_STEP + 2 * job->from.iovs + 2, copy_step, &record, 0);
+	bpf_loop(copied / TW_COPY_STEP + 2 * job->from.iovs + 2, copy_step, &record, 0);
 	if (!room) {
-		lose(state, length, TW_REASON_RING_FULL);
 		bpf_ringbuf_discard_dynptr(&record, BPF_RB_NO_WAKEUP);
 		return 0;
 	}
 	__sync_fetch_and_add(&state->reserved, size);
-	head.type = TW_DATA;
 	head.captured = job->done;
-	if (head.captured < length) {
+	if (job->done < copied)
 		head.reason = TW_REASON_FAULT;
-		lose(state, length - head.captured, TW_REASON_FAULT);
-	}
+	else if (copied < length)
+		head.reason = TW_REASON_UNREAD;
 	bpf_dynptr_write(&record, 0, &head, sizeof(head), 0);
 	bpf_ringbuf_submit_dynptr(&record, wake_up_flags());
 	return 0;
 }
 
 /* The common case: one buffer, one record, one copy. */
-static __always_inline void emit_buffer(u32 slot, u64 base, u64 length)
+static __always_inline void emit_buffer(u32 slot, u32 type, u64 base, u64 length)
 {
 	struct tw_state *state = bpf_map_lookup_elem(&states, &slot);
 	struct tw_data head = {};
 	struct bpf_dynptr ring;
-	u64 size = sizeof(head) + length;
+	u64 copied, size;
 
 	if (!state)
 		return;
+	copied = copied_length(state, type, length);
+	size = sizeof(head) + copied;
 	if (bpf_ringbuf_reserve_dynptr(&output, within_budget(state, size) ? size : NO_ROOM, 0, &ring)) {
-		__sync_fetch_and_add(&state->written, length);
-		lose(state, length, TW_REASON_RING_FULL);
+		advance(state, type, length);
 		bpf_ringbuf_discard_dynptr(&ring, BPF_RB_NO_WAKEUP);
 		return;
 	}
 	__sync_fetch_and_add(&state->reserved, size);
-	fill_head(&head, state, slot, length);
-	head.type = TW_DATA;
-	head.captured = length;
-	head.position = __sync_fetch_and_add(&state->written, length);
-	if (bpf_probe_read_user_dynptr(&ring, sizeof(head), length, (void *)base)) {
+	fill_head(&head, state, slot, type, length);
+	head.captured = copied;
+	if (copied < length)
+		head.reason = TW_REASON_UNREAD;
+	head.position = advance(state, type, length);
+	if (bpf_probe_read_user_dynptr(&ring, sizeof(head), copied, (void *)base)) {
 		head.captured = 0;
 		head.reason = TW_REASON_FAULT;
-		lose(state, length, TW_REASON_FAULT);
 	}
 	bpf_dynptr_write(&ring, 0, &head, sizeof(head), 0);
 	bpf_ringbuf_submit_dynptr(&ring, wake_up_flags());
 }
 
 /* A list of buffers, a very large buffer, or an older kernel. */
-static __always_inline void emit_list(u32 slot, u64 base, u64 iovs, u64 length, bool list, bool compat)
+static __always_inline void emit_list(u32 slot, u32 type, u64 base, u64 iovs, u64 length, bool list,
+				      bool compat)
 {
 	struct job *job = this_job();
 
 	if (!job)
 		return;
 	job->slot = slot;
+	job->type = type;
 	job->left = length;
 	job->from.compat = compat;
 	job->from.iov = base;

@@ -27,11 +27,38 @@ struct inode {
 	struct super_block *i_sb;
 	unsigned long i_ino;
 	u32 i_rdev;
+	struct pipe_inode_info *i_pipe;
 };
 
 struct file {
 	struct inode *f_inode;
 	u32 f_mode;
+	void *private_data;
+};
+
+struct pipe_buffer {
+	unsigned int len;
+};
+
+struct pipe_inode_info {
+	unsigned int head, tail;
+	unsigned int ring_size;
+	struct pipe_buffer *bufs;
+};
+
+struct tty_driver {
+	int major;
+};
+
+struct tty_struct {
+	struct tty_driver *driver;
+	int index;
+	struct tty_struct *link;
+};
+
+/* what a terminal's file::private_data points to */
+struct tty_file_private {
+	struct tty_struct *tty;
 };
 
 struct fdtable {
@@ -112,6 +139,21 @@ struct task_struct {
 	char comm[TW_COMM];
 };
 
+struct io_cqe {
+	int res;
+};
+
+struct io_kiocb {
+	struct file *file;
+	u8 opcode;
+	struct io_cqe cqe;
+};
+
+/* what a request for reading or writing is, io_uring/rw.c; it begins where the request does */
+struct io_rw {
+	u64 addr;
+};
+
 struct bpf_iter_meta {
 	struct seq_file *seq;
 };
@@ -137,16 +179,22 @@ enum cgroup_subsys_id {
 #pragma clang attribute pop
 
 enum {
+	EIO = 5,		/* include/uapi/asm-generic/errno-base.h */
 	TS_COMPAT = 2,		/* arch/x86/include/asm/thread_info.h: a 32-bit system call */
-	FMODE_WRITE = 2,	/* include/linux/fs.h */
+	FMODE_READ = 1,		/* include/linux/fs.h */
+	FMODE_WRITE = 2,
 	S_IFMT = 0170000,
 	S_IFSOCK = 0140000,
 	S_IFREG = 0100000,
 	S_IFCHR = 0020000,
 	S_IFIFO = 0010000,
 	PIPEFS_MAGIC = 0x50495045,	/* include/uapi/linux/magic.h */
-	DEVPTS_SUPER_MAGIC = 0x1cd1,
-	NULL_RDEV = 1 << 20 | 3,	/* Documentation/admin-guide/devices.txt */
+	NULL_RDEV = 1 << 20 | 3,	/* Documentation/admin-guide/devices.txt, also the majors */
+	TTY_MAJOR = 4,			/* virtual consoles and serial lines */
+	TTYAUX_MAJOR = 5,		/* tty, console, ptmx */
+	PTY_MASTER_MAJOR = 128,		/* of the driver; files of the other end are ptmx */
+	PTY_SLAVE_MAJOR = 136,
+	PTY_SLAVE_MAJOR_LAST = 143,
 };
 
 /* Direct loads need a typed pointer; an element of an array of pointers has lost its type. */

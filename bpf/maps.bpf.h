@@ -3,7 +3,7 @@
 
 #include "kernel.bpf.h"
 
-/* News of containers. Small, so that it never fills: a START has 680 bytes. */
+/* News of containers. Small, so that it never fills: a START has 696 bytes. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, TW_EVENTS_RING);
@@ -15,7 +15,7 @@ struct {
 	__uint(max_entries, 64 << 20);
 } output SEC(".maps");
 
-/* Which files are streams, by inode address. */
+/* Which files are streams, by tw_file::key. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, TW_STREAMS);
@@ -47,12 +47,17 @@ struct {
 	__type(value, struct tw_run);
 } runs SEC(".maps");
 
-/* First processes of registered runs, by host pid; value: the run. */
+struct tw_init {
+	u64 run;
+	u32 slots[2];	/* of its streams, TW_NO_SLOT if none */
+};
+
+/* First processes of registered runs, by host pid. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, TW_RUNS);
 	__type(key, u32);
-	__type(value, u64);
+	__type(value, struct tw_init);
 } inits SEC(".maps");
 
 /* Set by user space between open and load. */

@@ -36,6 +36,9 @@ enum {
 	/* One record at most; larger writes make several. 1 MiB is what a pipe can be enlarged to by
 	 * users, and 1/64 of the default ring. */
 	TW_RECORD_DATA = 1 << 20,
+	/* Of a write whose bytes the reader's side will bring. Enough to tell writers apart and, since
+	 * no longer write to a pipe is atomic (PIPE_BUF), for all that a pipe may hold in pieces. */
+	TW_WRITE_HEAD = 4096,
 	/* Copy step where the kernel lacks bpf_probe_read_user_dynptr (before 6.16), and for iovecs. */
 	TW_COPY_STEP = 16384,
 };
@@ -45,6 +48,7 @@ enum tw_record_type {
 	TW_HOLE = 2,	/* length known, bytes not */
 	TW_START = 3,	/* a container's run is registered */
 	TW_END = 4,	/* its first process exits; others may still write */
+	TW_READ = 5,	/* bytes that were taken out of a stream at its other end */
 };
 
 /* Why bytes of a DATA or HOLE record are not there. Same numbers as GapReason of user space. */
@@ -53,20 +57,24 @@ enum tw_reason {
 	TW_REASON_RING_FULL = 1,
 	TW_REASON_FAULT = 2,
 	TW_REASON_ZERO_COPY = 3,
+	TW_REASON_UNREAD = 5,	/* the other end brings them: not lost unless nobody reads */
+	TW_REASONS = 8,		/* a power of two */
 };
 
 enum tw_file_kind {
 	TW_KIND_NONE = 0,	/* closed, or no slot was free */
 	TW_KIND_PIPE,
 	TW_KIND_FIFO,
-	TW_KIND_TTY,
+	TW_KIND_PTY,		/* the container's side of a pseudo terminal */
+	TW_KIND_TTY,		/* any other terminal */
 	TW_KIND_FILE,
 	TW_KIND_SOCKET,
 	TW_KIND_NULL,		/* /dev/null: never a stream, nothing can be told apart there */
 	TW_KIND_OTHER,
 };
 
-/* Head of a DATA or HOLE record; `captured` bytes follow, the other `length - captured` are missing
+/* Head of a DATA, HOLE or READ record. Writes and reads of a stream count positions of their own: in
+ * a pipe they agree, in a terminal they do not (output processing, echo). `captured` bytes follow, the other `length - captured` are missing
  * for `reason`. */
 struct tw_data {
 	u16 type;
@@ -79,21 +87,24 @@ struct tw_data {
 	u32 captured;
 	u32 pid;	/* thread group */
 	u32 tid;
+	u32 ns_pid;	/* pid as its pid namespace sees it */
+	u32 pad;
 	char comm[TW_COMM];
 };
-TW_ASSERT(sizeof(struct tw_data) == 64, "tw_data has no padding");
+TW_ASSERT(sizeof(struct tw_data) == 72, "tw_data has no padding");
 
 struct tw_file {
-	u64 inode;	/* address of the kernel's struct inode, 0: not open */
-	u64 sb;		/* address of its super block */
-	u64 ino;
+	u64 key;	/* in `streams`: address of the inode, or of the terminal; 0: not open */
+	u64 sb;		/* address of the inode's super block, or of the terminal's driver */
+	u64 ino;	/* number of the inode, or of the terminal */
+	u64 unread;	/* bytes that were in the pipe already: positions 0 to unread */
 	u32 dev;	/* as the kernel counts: major << 20 | minor */
 	u32 slot;	/* which stream it is, TW_NO_SLOT if none */
 	u64 stream;	/* its id */
 	u8 kind;	/* enum tw_file_kind */
 	u8 pad[7];
 };
-TW_ASSERT(sizeof(struct tw_file) == 48, "tw_file has no hidden padding");
+TW_ASSERT(sizeof(struct tw_file) == 56, "tw_file has no hidden padding");
 
 #define TW_NO_SLOT 0xffffffffu
 
@@ -117,7 +128,7 @@ struct tw_start {
 	struct tw_file files[2];	/* stdout, stderr; the same slot where they are one file */
 	char cgroup[TW_CGROUP_LEVELS][TW_CGROUP_NAME];	/* leaf first; may be unterminated garbage past a NUL */
 };
-TW_ASSERT(sizeof(struct tw_start) == 680, "tw_start has no hidden padding");
+TW_ASSERT(sizeof(struct tw_start) == 696, "tw_start has no hidden padding");
 
 #define TW_PLACE_PIDNS (1ull << 63)
 
@@ -136,15 +147,23 @@ struct tw_end {
 };
 TW_ASSERT(sizeof(struct tw_end) == 24, "tw_end has no padding");
 
-/* What the holders iterator prints: a process that has a stream open for writing. */
+enum tw_holder_flags {
+	TW_HOLDS_TO_WRITE = 1,
+	TW_HOLDS_TO_READ = 2,
+};
+
+/* What the holders iterator prints: a process that has one end of a stream open. */
 struct tw_holder {
 	u64 stream;
+	u64 unread;	/* bytes in the pipe now */
 	u32 slot;
 	u32 pid;
+	u32 fd;
+	u32 flags;	/* enum tw_holder_flags */
 };
-TW_ASSERT(sizeof(struct tw_holder) == 16, "tw_holder has no padding");
+TW_ASSERT(sizeof(struct tw_holder) == 32, "tw_holder has no padding");
 
-/* Value of `streams`, keyed by inode address. An address alone is reused at once, so the rest must
+/* Value of `streams`, keyed by tw_file::key. An address alone is reused at once, so the rest must
  * agree too. */
 struct tw_stream {
 	u64 sb;
@@ -160,9 +179,14 @@ struct tw_state {
 	u64 id;			/* never used twice */
 	u64 written;		/* bytes so far = position of the next */
 	u64 reserved;		/* ring bytes handed out */
-	u64 lost[4];		/* bytes by enum tw_reason */
-	u64 pad0;
+	u64 run;		/* whose it was first */
+	u64 read;		/* bytes that were taken out at the other end */
+	u32 reader_seen;	/* reads bring the bytes, writes only their heads */
+	u32 at_end;		/* a reader was told that no more comes */
+	u32 ended;		/* its run has ended: the file is another run's if it comes again */
+	u32 pad0;
+	u64 pad1;
 	u64 consumed;		/* of `reserved`, what the daemon has taken */
-	u64 pad1[7];
+	u64 pad2[7];
 };
 TW_ASSERT(sizeof(struct tw_state) == 128, "two cache lines");

@@ -96,6 +96,7 @@ static __always_inline bool announce_run(struct task_struct *task, struct task_p
 {
 	struct kernfs_node *kn = place->cgroup;
 	struct tw_start *start = reserve_event(sizeof(*start));
+	struct tw_init init = { .run = run };
 	u32 pid = BPF_CORE_READ(task, tgid);
 
 	if (!start) {
@@ -120,12 +121,12 @@ static __always_inline bool announce_run(struct task_struct *task, struct task_p
 		bpf_probe_read_kernel_str(start->cgroup[i], TW_CGROUP_NAME, BPF_CORE_READ(kn, name));
 		kn = cgroup_parent(kn);
 	}
-	/* Before the streams exist: a writer may be at work on another CPU. */
-	bpf_map_update_elem(&inits, &pid, &run, BPF_ANY);
 	for (int i = 0; i < 2; i++) {
 		describe_file(task, i + 1, &start->files[i]);
-		register_stream(&start->files[i]);
+		register_stream(&start->files[i], run);
+		init.slots[i] = start->files[i].slot;
 	}
+	bpf_map_update_elem(&inits, &pid, &init, BPF_ANY);
 	bpf_ringbuf_submit(start, BPF_RB_FORCE_WAKEUP);
 	return true;
 }
@@ -195,18 +196,24 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
 {
 	u32 pid = task->tgid;
-	u64 *run = bpf_map_lookup_elem(&inits, &pid);
+	struct tw_init *init = bpf_map_lookup_elem(&inits, &pid);
+	struct tw_state *state;
 	struct tw_end *end;
 
 	/* The leader's exit is not the process's while other threads live. */
-	if (!run || BPF_CORE_READ(task, signal, live.counter) > 0)
+	if (!init || BPF_CORE_READ(task, signal, live.counter) > 0)
 		return 0;
+	for (int i = 0; i < 2; i++) {
+		state = bpf_map_lookup_elem(&states, &init->slots[i]);
+		if (state && state->run == init->run)
+			state->ended = 1;
+	}
 	end = reserve_event(sizeof(*end));
 	if (end) {
 		end->type = TW_END;
 		end->pad = 0;
 		end->pid = pid;
-		end->run = *run;
+		end->run = init->run;
 		end->time = bpf_ktime_get_boot_ns();
 		bpf_ringbuf_submit(end, BPF_RB_FORCE_WAKEUP);
 	}
@@ -253,21 +260,37 @@ int seed(struct bpf_iter__task *ctx)
 	return 0;
 }
 
-/* Tells who still has a stream open for writing: the daemon gives a stream up only when nobody does. */
+/* Tells who has a stream open, and how much is in it: the daemon gives a stream up only when nobody can
+ * write to it any more and what was written has been read. */
 SEC("iter/task_file")
 int holders(struct bpf_iter__task_file *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct file *file = ctx->file;
 	struct tw_stream *stream;
+	struct inode *inode;
+	u32 flags = 0;
 
-	if (!task || !file || !(file->f_mode & FMODE_WRITE))
+	if (!task || !file)
 		return 0;
-	stream = find_stream(file);
-	if (stream) {
-		struct tw_holder holder = { .stream = stream->id, .slot = stream->slot, .pid = task->tgid };
-
-		bpf_seq_write(ctx->meta->seq, &holder, sizeof(holder));
-	}
+	stream = find_stream(file, END_WRITE);
+	if (stream)
+		flags = TW_HOLDS_TO_WRITE;
+	else
+		stream = find_stream(file, END_READ);
+	if (!stream)
+		return 0;
+	inode = BPF_CORE_READ(file, f_inode);
+	if (flags == 0 || ((BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFIFO && (file->f_mode & FMODE_READ)))
+		flags |= TW_HOLDS_TO_READ;
+	struct tw_holder holder = {
+		.stream = stream->id,
+		.unread = (BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFIFO ? pipe_unread(inode) : 0,
+		.slot = stream->slot,
+		.pid = task->tgid,
+		.fd = ctx->fd,
+		.flags = flags,
+	};
+	bpf_seq_write(ctx->meta->seq, &holder, sizeof(holder));
 	return 0;
 }

@@ -1,35 +1,96 @@
-/* From a file descriptor to the stream it is. */
+/* From a file to the stream it is. */
 #pragma once
 
 #include "maps.bpf.h"
 
-static __always_inline u8 file_kind(struct inode *inode, struct super_block *sb)
-{
-	u32 type = BPF_CORE_READ(inode, i_mode) & S_IFMT;
-	u64 magic = BPF_CORE_READ(sb, s_magic);
+/* The two ends of a stream. */
+enum end {
+	END_WRITE,	/* where the container's processes put bytes in */
+	END_READ,	/* where a runtime, a logger or a terminal emulator takes them out */
+};
 
-	switch (type) {
-	case S_IFIFO:
-		return magic == PIPEFS_MAGIC ? TW_KIND_PIPE : TW_KIND_FIFO;
-	case S_IFREG:
-		return TW_KIND_FILE;
-	case S_IFSOCK:
-		return TW_KIND_SOCKET;
-	case S_IFCHR:
-		if (magic == DEVPTS_SUPER_MAGIC)
-			return TW_KIND_TTY;
-		if (BPF_CORE_READ(inode, i_rdev) == NULL_RDEV)
-			return TW_KIND_NULL;
+/* What tells one file from another. Key and the rest must agree: addresses are reused at once. */
+struct identity {
+	u64 key;
+	u64 sb;
+	u64 ino;
+	enum end end;	/* that a terminal's file stands for */
+	bool pty;
+};
+
+/* A slot of a pipe's ring holds a page at most; 256 of them are what users may enlarge a pipe to. */
+enum {
+	PIPE_SLOTS = 256,
+};
+
+static __always_inline bool is_terminal(u32 rdev)
+{
+	u32 major = rdev >> 20;
+
+	return major == TTY_MAJOR || major == TTYAUX_MAJOR ||
+	       (major >= PTY_SLAVE_MAJOR && major <= PTY_SLAVE_MAJOR_LAST);
+}
+
+/* A terminal is the same by whichever device it was opened, and its two ends are files of different
+ * inodes: it is known by the container's end. */
+static __always_inline bool identify_terminal(struct file *file, struct identity *identity)
+{
+	struct tty_file_private *private = BPF_CORE_READ(file, private_data);
+	struct tty_struct *tty = BPF_CORE_READ(private, tty), *link;
+	u32 major;
+
+	if (!tty)
+		return false;
+	major = BPF_CORE_READ(tty, driver, major);
+	link = BPF_CORE_READ(tty, link);
+	identity->pty = link;
+	identity->end = END_WRITE;
+	if (link && major == PTY_MASTER_MAJOR) {
+		identity->end = END_READ;
+		tty = link;
 	}
-	return TW_KIND_OTHER;
+	identity->key = (u64)tty;
+	identity->sb = (u64)BPF_CORE_READ(tty, driver);
+	identity->ino = BPF_CORE_READ(tty, index);
+	return true;
+}
+
+static __always_inline void identify_inode(struct inode *inode, struct identity *identity)
+{
+	identity->key = (u64)inode;
+	identity->sb = (u64)BPF_CORE_READ(inode, i_sb);
+	identity->ino = BPF_CORE_READ(inode, i_ino);
+}
+
+/* Bytes that are in the pipe now, as far as they can be counted while others are at work there. */
+static __noinline u64 pipe_unread(struct inode *inode)
+{
+	struct pipe_inode_info *pipe = BPF_CORE_READ(inode, i_pipe);
+	u32 head, tail, mask;
+	u64 bytes = 0;
+
+	if (!pipe)
+		return 0;
+	head = BPF_CORE_READ(pipe, head);
+	tail = BPF_CORE_READ(pipe, tail);
+	mask = BPF_CORE_READ(pipe, ring_size) - 1;
+	for (u32 i = 0; i < PIPE_SLOTS && tail != head; i++, tail++) {
+		struct pipe_buffer *buffer = (void *)BPF_CORE_READ(pipe, bufs) +
+					     (u64)(tail & mask) * bpf_core_type_size(struct pipe_buffer);
+
+		bytes += BPF_CORE_READ(buffer, len);
+	}
+	return bytes;
 }
 
 /* Says what the task's fd is. Registers nothing. */
 static __always_inline void describe_file(struct task_struct *task, u32 fd, struct tw_file *out)
 {
 	struct file *file = task_file(task, fd);
+	struct identity identity = {};
 	struct super_block *sb;
 	struct inode *inode;
+	u32 rdev;
 
 	__builtin_memset(out, 0, sizeof(*out));
 	out->slot = TW_NO_SLOT;
@@ -37,41 +98,78 @@ static __always_inline void describe_file(struct task_struct *task, u32 fd, stru
 		return;
 	inode = BPF_CORE_READ(file, f_inode);
 	sb = BPF_CORE_READ(inode, i_sb);
-	out->inode = (u64)inode;
-	out->sb = (u64)sb;
-	out->ino = BPF_CORE_READ(inode, i_ino);
+	out->kind = TW_KIND_OTHER;
+	identify_inode(inode, &identity);
+	switch (BPF_CORE_READ(inode, i_mode) & S_IFMT) {
+	case S_IFIFO:
+		out->kind = BPF_CORE_READ(sb, s_magic) == PIPEFS_MAGIC ? TW_KIND_PIPE : TW_KIND_FIFO;
+		out->unread = pipe_unread(inode);
+		break;
+	case S_IFREG:
+		out->kind = TW_KIND_FILE;
+		break;
+	case S_IFSOCK:
+		out->kind = TW_KIND_SOCKET;
+		break;
+	case S_IFCHR:
+		rdev = BPF_CORE_READ(inode, i_rdev);
+		if (rdev == NULL_RDEV)
+			out->kind = TW_KIND_NULL;
+		else if (is_terminal(rdev) && identify_terminal(file, &identity))
+			out->kind = identity.pty ? TW_KIND_PTY : TW_KIND_TTY;
+	}
+	out->key = identity.key;
+	out->sb = identity.sb;
+	out->ino = identity.ino;
 	out->dev = BPF_CORE_READ(sb, s_dev);
-	out->kind = file_kind(inode, sb);
 }
 
-/* The stream that a file is, or NULL. The address is looked up first because most writes end there. */
-static __always_inline struct tw_stream *find_stream(struct file *file)
+/* The stream whose given end the file is, or NULL. */
+static __always_inline struct tw_stream *find_stream(struct file *file, enum end end)
 {
 	struct inode *inode = BPF_CORE_READ(file, f_inode);
-	u64 key = (u64)inode;
-	struct tw_stream *stream = bpf_map_lookup_elem(&streams, &key);
+	u32 type = BPF_CORE_READ(inode, i_mode) & S_IFMT;
+	struct identity identity = {};
+	struct tw_stream *stream;
 
-	if (!stream)
+	if (!(BPF_CORE_READ(file, f_mode) & (end == END_READ ? FMODE_READ : FMODE_WRITE)))
 		return NULL;
-	if (stream->ino != BPF_CORE_READ(inode, i_ino) || stream->sb != (u64)BPF_CORE_READ(inode, i_sb))
+	if (type == S_IFCHR && is_terminal(BPF_CORE_READ(inode, i_rdev))) {
+		if (!identify_terminal(file, &identity) || identity.end != end)
+			return NULL;
+	} else {
+		/* Of other files than pipes no reader is the one who was written to. */
+		if (end == END_READ && type != S_IFIFO)
+			return NULL;
+		identify_inode(inode, &identity);
+	}
+	stream = bpf_map_lookup_elem(&streams, &identity.key);
+	if (!stream || stream->ino != identity.ino || stream->sb != identity.sb)
 		return NULL;
 	return stream;
 }
 
-/* Makes the described file a stream, or finds that it is one already. Leaves TW_NO_SLOT where it
- * can't or must not be one. */
-static __always_inline void register_stream(struct tw_file *file)
+static __always_inline bool has_ended(struct tw_stream *stream)
+{
+	struct tw_state *state = bpf_map_lookup_elem(&states, &stream->slot);
+
+	return !state || state->ended;
+}
+
+/* Makes the described file a stream of the run, or finds that it is one already. Leaves TW_NO_SLOT
+ * where it can't or must not be one. */
+static __always_inline void register_stream(struct tw_file *file, u64 run)
 {
 	struct tw_stream stream = { .sb = file->sb, .ino = file->ino };
 	struct tw_stream *known;
 	struct tw_state *state;
-	u64 key = file->inode;
+	u64 key = file->key;
 	u32 slot;
 
 	if (file->kind == TW_KIND_NONE || file->kind == TW_KIND_NULL)
 		return;
 	known = bpf_map_lookup_elem(&streams, &key);
-	if (known && known->ino == file->ino && known->sb == file->sb) {
+	if (known && known->ino == file->ino && known->sb == file->sb && !has_ended(known)) {
 		file->slot = known->slot;
 		file->stream = known->id;
 		return;
@@ -83,10 +181,9 @@ static __always_inline void register_stream(struct tw_file *file)
 		return;
 	stream.slot = slot;
 	stream.id = __sync_fetch_and_add(&next_stream, 1);
-	state->written = 0;
-	state->reserved = 0;
-	state->consumed = 0;
-	state->lost[0] = state->lost[1] = state->lost[2] = state->lost[3] = 0;
+	__builtin_memset(state, 0, sizeof(*state));
+	state->written = file->unread;
+	state->run = run;
 	state->id = stream.id;
 	if (bpf_map_update_elem(&streams, &key, &stream, BPF_ANY)) {
 		bpf_map_push_elem(&free_slots, &slot, 0);

@@ -19,6 +19,7 @@
 #include <string>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/unique_fd.h"
 #include "capture/features.h"
 #include "capture/ring.h"
@@ -66,7 +67,7 @@ using Link = std::unique_ptr<bpf_link, LinkDeleter>;
 // What is known of a slot of the states map.
 struct Slot {
     std::uint64_t stream = 0;       // 0: not in use
-    std::uint64_t settled = 0;      // position up to which on_settled was called
+    StreamEnds settled;             // positions up to which on_settled was called
     std::uint64_t uncommitted = 0;  // ring bytes handed out since the last commit
 };
 
@@ -74,7 +75,7 @@ struct Slot {
 struct Pass {
     std::uint64_t begin = 0;
     std::uint64_t end = 0;
-    std::vector<std::pair<std::uint32_t, std::uint64_t>> written;  // slot, position at its start
+    std::vector<std::pair<std::uint32_t, StreamEnds>> moved;  // slot, positions at its start
     std::vector<tw_end> ends;
 };
 
@@ -104,8 +105,11 @@ struct Capture::Impl {
     tw_state& state(std::uint32_t slot) {
         return reinterpret_cast<tw_state*>(states.front().data())[slot];
     }
-    std::uint64_t written(std::uint32_t slot) {
-        return std::atomic_ref(state(slot).written).load(std::memory_order_seq_cst);
+    StreamEnds ends(std::uint32_t slot) {
+        tw_state& now = state(slot);
+        return {.written = std::atomic_ref(now.written).load(std::memory_order_seq_cst),
+                .read = std::atomic_ref(now.read).load(std::memory_order_seq_cst),
+                .at_end = std::atomic_ref(now.at_end).load(std::memory_order_seq_cst) != 0};
     }
 
     Status fill_free_slots();
@@ -173,7 +177,7 @@ void Capture::Impl::activate(const tw_file& file) {
     Slot& slot = slots[file.slot];
     if (slot.stream == file.stream) return;  // the other stream's file too
     if (slot.stream == 0) active.push_back(file.slot);
-    slot = Slot{.stream = file.stream, .settled = 0, .uncommitted = 0};
+    slot = Slot{.stream = file.stream, .settled = {.written = file.unread}, .uncommitted = 0};
 }
 
 void Capture::Impl::take_events(CaptureSink& sink, std::vector<tw_end>& ends) {
@@ -198,10 +202,13 @@ void Capture::Impl::open_pass(CaptureSink& sink) {
     pass.ends = std::move(next_ends);
     next_ends.clear();
     take_events(sink, pass.ends);
-    pass.written.clear();
+    pass.moved.clear();
     for (const std::uint32_t slot : active) {
-        const std::uint64_t position = written(slot);
-        if (position > slots[slot].settled) pass.written.emplace_back(slot, position);
+        const StreamEnds now = ends(slot);
+        const StreamEnds& settled = slots[slot].settled;
+        if (now.written > settled.written || now.read > settled.read) {
+            pass.moved.emplace_back(slot, now);
+        }
     }
     pass.begin = output().cursor();
     pass.end = output().produced();
@@ -210,10 +217,10 @@ void Capture::Impl::open_pass(CaptureSink& sink) {
 }
 
 void Capture::Impl::close_pass(CaptureSink& sink) {
-    for (const auto& [slot, position] : pass.written) {
+    for (const auto& [slot, ends] : pass.moved) {
         if (slots[slot].stream == 0) continue;
-        slots[slot].settled = position;
-        sink.on_settled(slot, slots[slot].stream, position);
+        slots[slot].settled = ends;
+        sink.on_settled(slot, slots[slot].stream, ends);
     }
     for (const tw_end& end : pass.ends) sink.on_end(end);
     pass_open = false;
@@ -255,6 +262,10 @@ Result<std::unique_ptr<Capture>> Capture::load(const CaptureOptions& options) {
     // still has a large buffer.
     skeleton.rodata->stream_budget = options.ring_size / 2;
     skeleton.rodata->have_user_dynptr = features->user_dynptr;
+    // Kernels are built without io_uring, too: then nobody writes by it.
+    bpf_program__set_autoload(
+        skeleton.progs.on_io_uring,
+        libbpf_find_vmlinux_btf_id("io_uring_complete", BPF_TRACE_RAW_TP) > 0);
     if (tracepoint_bpf__load(&skeleton) != 0) {
         return fail_errno("BPF programs", "loading them",
                           "`twinlog doctor` says what this kernel allows");
@@ -285,7 +296,9 @@ Result<std::unique_ptr<Capture>> Capture::load(const CaptureOptions& options) {
 
 Status Capture::attach() {
     const auto& programs = impl_->skeleton->progs;
-    for (bpf_program* program : {programs.on_sys_exit, programs.on_exit, programs.on_exec}) {
+    for (bpf_program* program :
+         {programs.on_sys_exit, programs.on_io_uring, programs.on_exit, programs.on_exec}) {
+        if (!bpf_program__autoload(program)) continue;
         if (auto attached = impl_->attach(program); !attached) return attached;
     }
     if (!impl_->options.new_containers) return {};
@@ -379,8 +392,8 @@ void Capture::commit() {
     impl.output().commit();
 }
 
-std::uint64_t Capture::written(std::uint32_t slot) const {
-    return impl_->written(slot);
+StreamEnds Capture::ends(std::uint32_t slot) const {
+    return impl_->ends(slot);
 }
 
 void Capture::release(const tw_file& file) {
@@ -389,8 +402,8 @@ void Capture::release(const tw_file& file) {
     const int streams = bpf_map__fd(impl.skeleton->maps.streams);
     tw_stream stream{};
     // Somebody else may have the address by now.
-    if (bpf_map_lookup_elem(streams, &file.inode, &stream) == 0 && stream.id == file.stream) {
-        bpf_map_delete_elem(streams, &file.inode);
+    if (bpf_map_lookup_elem(streams, &file.key, &stream) == 0 && stream.id == file.stream) {
+        bpf_map_delete_elem(streams, &file.key);
     }
     impl.slots[file.slot] = Slot{};
     std::erase(impl.active, file.slot);
@@ -409,12 +422,34 @@ void Capture::forget_run(const tw_start& start) {
     }
 }
 
-Result<std::vector<tw_holder>> Capture::holders() {
-    auto text = impl_->run_iterator(impl_->skeleton->progs.holders);
-    if (!text) return pass_on(std::move(text));
-    std::vector<tw_holder> holders(text->size() / sizeof(tw_holder));
-    std::memcpy(holders.data(), text->data(), holders.size() * sizeof(tw_holder));
-    return holders;
+bool StreamsLook::held(const tw_file& file, std::uint32_t flag) const {
+    return std::any_of(holders.begin(), holders.end(), [&](const tw_holder& holder) {
+        return holder.stream == file.stream && (holder.flags & flag) != 0;
+    });
+}
+
+StreamEnds StreamsLook::ends_of(const tw_file& file) const {
+    const auto found = ends.find(file.slot);
+    return found != ends.end() ? found->second : StreamEnds{};
+}
+
+Result<StreamsLook> Capture::look() {
+    Impl& impl = *impl_;
+    StreamsLook look;
+    look.at = boot_time_now();
+    for (const std::uint32_t slot : impl.active) look.ends[slot] = impl.ends(slot);
+    auto bytes = impl.run_iterator(impl.skeleton->progs.holders);
+    if (!bytes) return pass_on(std::move(bytes));
+    look.holders.resize(bytes->size() / sizeof(tw_holder));
+    std::memcpy(look.holders.data(), bytes->data(), look.holders.size() * sizeof(tw_holder));
+    for (const tw_holder& holder : look.holders) {
+        const auto found = look.ends.find(holder.slot);
+        if (found == look.ends.end() || impl.slots[holder.slot].stream != holder.stream) continue;
+        StreamEnds& ends = found->second;
+        const StreamEnds now = impl.ends(holder.slot);
+        if (now.written == ends.written && now.read == ends.read) ends.unread = holder.unread;
+    }
+    return look;
 }
 
 std::uint64_t Capture::missed_runs() const {

@@ -6,10 +6,12 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/result.h"
 #include "record.h"
+#include "stream/assembler.h"
 
 namespace twinlog {
 
@@ -20,18 +22,30 @@ class CaptureSink {
     virtual ~CaptureSink() = default;
     // Comes before any data of its streams.
     virtual void on_start(const tw_start& start) = 0;
-    // captured: the first record.captured bytes of the write; the rest, up to record.length, is a
-    // hole for record.reason.
+    // captured: the first record.captured bytes of the write, or of the read (TW_READ); the rest,
+    // up to record.length, is a hole for record.reason.
     virtual void on_data(const tw_data& record, std::string_view captured) = 0;
-    // Everything of the stream before `position` has been handed out by now or never will be.
-    virtual void on_settled(std::uint32_t slot, std::uint64_t stream, std::uint64_t position) = 0;
-    // The run's first process exits. Others may still write: holders() tells.
+    // Everything of both ends of the stream before these positions has been handed out by now or
+    // never will be.
+    virtual void on_settled(std::uint32_t slot, std::uint64_t stream, const StreamEnds& ends) = 0;
+    // The run's first process exits. Others may still write: look() tells.
     virtual void on_end(const tw_end& end) = 0;
 };
 
 struct CaptureOptions {
     std::uint64_t ring_size = 64ULL << 20;  // bytes, a power of two
     bool new_containers = true;             // register containers that start later
+};
+
+struct StreamsLook {
+    std::uint64_t at = 0;            // CLOCK_BOOTTIME, ns
+    std::vector<tw_holder> holders;  // every process that has an end open, the runtime's included
+    std::unordered_map<std::uint32_t, StreamEnds> ends;  // by slot; unread where nobody was at work
+
+    // Whether anybody has this end of the stream open (enum tw_holder_flags).
+    [[nodiscard]] bool held(const tw_file& file, std::uint32_t flag) const;
+    // How the stream's ends stood.
+    [[nodiscard]] StreamEnds ends_of(const tw_file& file) const;
 };
 
 // Not thread-safe. Phases: load, attach, seed; then drain for as long as it lives. Its destruction
@@ -60,14 +74,14 @@ class Capture {
     // Gives back the ring's room: what was handed out is now safe elsewhere.
     void commit();
 
-    // Bytes written to the stream so far, by the kernel's count.
-    [[nodiscard]] std::uint64_t written(std::uint32_t slot) const;
+    // How far the stream has come, by the kernel's counts.
+    [[nodiscard]] StreamEnds ends(std::uint32_t slot) const;
     // Gives streams up; their slots are used again.
     void release(const tw_file& file);
     // Forgets a run, so that its place may have another one.
     void forget_run(const tw_start& start);
-    // Every process that has a stream open for writing, the container's runtime included.
-    Result<std::vector<tw_holder>> holders();
+    // Who has the streams open, and what is in them, as of one moment.
+    Result<StreamsLook> look();
     // Program runs that the kernel skipped; each may have cost bytes that nothing else tells of.
     [[nodiscard]] std::uint64_t missed_runs() const;
 

@@ -60,15 +60,18 @@ bool is_ours(const tw_file& file) {
 class TracedStream : public StreamSink {
  public:
     TracedStream(const tw_file& file, Source source, EntrySink* lines, LogsPrinter& printer)
-        : file_(file), source_(source), printer_(printer), assembler_(*this, false) {
+        : file_(file),
+          source_(source),
+          printer_(printer),
+          assembler_(make_assembler(file, false, *this)) {
         if (lines != nullptr) splitter_.emplace(*lines, source, 0);
     }
 
     [[nodiscard]] const tw_file& file() const { return file_; }
-    Assembler& assembler() { return assembler_; }
+    Assembler& assembler() { return *assembler_; }
 
-    void end(std::uint64_t position) {
-        assembler_.end(position);
+    void end(const StreamEnds& ends, const StreamEnds& looked) {
+        assembler_->end(ends, looked);
         if (splitter_) splitter_->end();
     }
 
@@ -95,7 +98,7 @@ class TracedStream : public StreamSink {
     Source source_;
     LogsPrinter& printer_;
     std::optional<LineSplitter> splitter_;
-    Assembler assembler_;
+    std::unique_ptr<Assembler> assembler_;
 };
 
 // Finds the run that is asked for, prints its streams, knows when it has ended.
@@ -131,8 +134,26 @@ class Tracer : public CaptureSink, private EntrySink {
         if (auto* stream = find(record.slot)) assemble(stream->assembler(), record, captured);
     }
 
-    void on_settled(std::uint32_t slot, std::uint64_t, std::uint64_t position) override {
-        if (auto* stream = find(slot)) stream->assembler().settle_written(position);
+    void on_settled(std::uint32_t slot, std::uint64_t, const StreamEnds& ends) override {
+        if (auto* stream = find(slot)) stream->assembler().settle(ends);
+    }
+
+    void tick(std::uint64_t now) {
+        for (const auto& stream : streams_) {
+            if (stream) stream->assembler().tick(now);
+        }
+    }
+
+    [[nodiscard]] bool is_stuck(std::uint64_t now) const {
+        return std::any_of(streams_.begin(), streams_.end(), [now](const auto& stream) {
+            return stream && stream->assembler().is_stuck(now);
+        });
+    }
+
+    void look(const StreamsLook& look) {
+        for (const auto& stream : streams_) {
+            if (stream) stream->assembler().look(look.ends_of(stream->file()), look.at);
+        }
     }
 
     void on_end(const tw_end& end) override {
@@ -140,9 +161,10 @@ class Tracer : public CaptureSink, private EntrySink {
     }
 
     // The unterminated rest, and gaps at the end.
-    void finish() {
+    void finish(const StreamsLook& look) {
         for (const auto& stream : streams_) {
-            if (stream) stream->end(capture_.written(stream->file().slot));
+            if (!stream) continue;
+            stream->end(capture_.ends(stream->file().slot), look.ends_of(stream->file()));
         }
     }
 
@@ -178,12 +200,10 @@ class Tracer : public CaptureSink, private EntrySink {
 bool Tracer::nobody_writes() const {
     if (!ended_at_) return false;
     if (!selection_.pids.empty() || boot_time_now() - *ended_at_ > linger_ns) return true;
-    const auto holders = capture_.holders();
-    if (!holders) return true;
-    return std::none_of(holders->begin(), holders->end(), [this](const tw_holder& holder) {
-        return std::any_of(streams_.begin(), streams_.end(), [&holder](const auto& stream) {
-            return stream && stream->file().stream == holder.stream;
-        });
+    const auto look = capture_.look();
+    if (!look) return true;
+    return std::none_of(streams_.begin(), streams_.end(), [&look](const auto& stream) {
+        return stream && look->held(stream->file(), TW_HOLDS_TO_WRITE);
     });
 }
 
@@ -239,9 +259,7 @@ void drain_until_end(int fd) {
 }
 
 Child::Child(pid_t pid, UniqueFd gate, std::array<UniqueFd, 2> outputs)
-    : pid_(pid),
-      gate_(std::move(gate)),
-      outputs_(std::move(outputs)) {
+    : pid_(pid), gate_(std::move(gate)), outputs_(std::move(outputs)) {
     for (std::size_t i = 0; i < outputs_.size(); ++i) {
         drains_[i] = std::jthread(drain_until_end, outputs_[i].get());
     }
@@ -306,26 +324,34 @@ Child::~Child() {
     for (auto& output : outputs_) static_cast<void>(output.release());
 }
 
+// All that was recorded before the call; one pass may be under way.
+void drain_rest(Capture& capture, Tracer& tracer) {
+    for (int pass = 0; pass < 2; ++pass) {
+        while (!capture.drain(tracer)) capture.commit();
+        capture.commit();
+    }
+}
+
 // Drains until the traced process has ended or somebody wants an end.
 Status follow(Capture& capture, Tracer& tracer, LogsPrinter& printer, const StopSignals& signals) {
     for (;;) {
         update_wall_clock();
         const bool complete = capture.drain(tracer);
         capture.commit();
+        const std::uint64_t now = boot_time_now();
+        tracer.tick(now);
+        if (tracer.is_stuck(now)) {
+            auto look = capture.look();
+            if (!look) return pass_on(std::move(look));
+            drain_rest(capture, tracer);
+            tracer.look(*look);
+        }
         if (auto flushed = printer.flush(); !flushed) return flushed;
         if (!complete) continue;
         if (tracer.nobody_writes()) return {};
         auto stop = capture.wait(signals.fd(), std::chrono::milliseconds(100));
         if (!stop) return pass_on(std::move(stop));
         if (*stop) return {};
-    }
-}
-
-// All that was recorded before the call; one pass may be under way.
-void drain_rest(Capture& capture, Tracer& tracer) {
-    for (int pass = 0; pass < 2; ++pass) {
-        while (!capture.drain(tracer)) capture.commit();
-        capture.commit();
     }
 }
 
@@ -377,8 +403,9 @@ Result<int> trace(const Arguments& arguments) {
     }
     if (child) child->go();
     auto followed = follow(**capture, tracer, printer, *signals);
+    auto last_look = (*capture)->look();
     drain_rest(**capture, tracer);
-    tracer.finish();
+    tracer.finish(last_look ? *last_look : StreamsLook{});
     if (auto flushed = printer.flush(); followed && !flushed) followed = flushed;
     if (!followed) return pass_on(std::move(followed));
     return child && tracer.ended() ? child->reap() : exit_ok;

@@ -24,8 +24,8 @@ using namespace std::chrono_literals;
 constexpr auto housekeeping = 1s;
 // Ends get lost only where the kernel has no room for 24 bytes.
 constexpr auto lost_ends_check = 10s;
-// How often the holders of an ended container's pipes are looked at.
-constexpr auto ending_tick = 50ms;
+// How often the holders of an ended container's pipes are looked at, and what is held for its time.
+constexpr auto waiting_tick = 50ms;
 
 class Daemon {
  public:
@@ -44,6 +44,7 @@ class Daemon {
  private:
     bool drain();
     void drain_pass();
+    Status look_at_streams();
     void keep_house();
 
     Store store_;
@@ -54,12 +55,14 @@ class Daemon {
     std::chrono::steady_clock::time_point last_housekeeping_;
     std::chrono::steady_clock::time_point last_lost_ends_check_;
     std::uint64_t missed_runs_ = 0;
+    bool waits_ = false;  // something is held for time to pass
 };
 
 // Files first, then the ring's room is given back. True at the end of a pass.
 bool Daemon::drain() {
     update_wall_clock();
     const bool complete = capture_->drain(recorder_);
+    if (complete) waits_ = recorder_.pass_time(boot_time_now());
     recorder_.flush();
     capture_->commit();
     return complete;
@@ -108,17 +111,30 @@ void Daemon::keep_house() {
     }
 }
 
+// Who still has the streams open, and what has not been read: where runs are ending, and where
+// readers seem to be stuck.
+Status Daemon::look_at_streams() {
+    const bool stuck = recorder_.anybody_stuck(boot_time_now());
+    if (!stuck && !recorder_.anybody_ending()) return {};
+    auto look = capture_->look();
+    if (!look) return pass_on(std::move(look));
+    const auto ended = recorder_.ended_runs(*look);
+    if (!stuck && ended.empty()) return {};
+    drain_pass();
+    recorder_.finish(ended, *look);
+    recorder_.look_at_stuck(*look);
+    recorder_.flush();
+    return {};
+}
+
 Status Daemon::record_until(const StopSignals& signals) {
     for (;;) {
         if (drain()) {
-            const auto ended = recorder_.ended_runs();
-            if (!ended.empty()) {
-                drain_pass();
-                recorder_.finish(ended);
-            }
-            auto stop = capture_->wait(signals.fd(), recorder_.anybody_ending()
-                                                         ? std::chrono::milliseconds(ending_tick)
-                                                         : std::chrono::milliseconds(housekeeping));
+            if (auto looked = look_at_streams(); !looked) return looked;
+            const auto at_most = recorder_.anybody_ending() || waits_
+                                     ? std::chrono::milliseconds(waiting_tick)
+                                     : std::chrono::milliseconds(housekeeping);
+            auto stop = capture_->wait(signals.fd(), at_most);
             if (!stop) return pass_on(std::move(stop));
             if (*stop) return {};
         }
@@ -127,9 +143,12 @@ Status Daemon::record_until(const StopSignals& signals) {
 }
 
 void Daemon::stop() {
+    auto look = capture_->look();
+    if (!look) spdlog::error("{}", look.error().message());
     drain_pass();
-    recorder_.finish(recorder_.ended_runs());
-    recorder_.finish_all();
+    const StreamsLook last = look ? std::move(*look) : StreamsLook{};
+    recorder_.finish(recorder_.ended_runs(last), last);
+    recorder_.finish_all(last);
 }
 
 }  // namespace

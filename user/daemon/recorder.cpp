@@ -3,7 +3,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <unordered_set>
 #include <utility>
 
 #include "base/clock.h"
@@ -14,6 +13,15 @@
 namespace twinlog {
 
 namespace {
+
+// Nobody can write any more, and a reader who can be seen has taken all.
+bool is_complete(const tw_file& file, const StreamsLook& look) {
+    if (look.held(file, TW_HOLDS_TO_WRITE)) return false;
+    const StreamEnds ends = look.ends_of(file);
+    if (ends.at_end) return true;
+    if (file.kind == TW_KIND_PTY) return !look.held(file, TW_HOLDS_TO_READ);
+    return ends.unread ? *ends.unread == 0 : !look.held(file, TW_HOLDS_TO_READ);
+}
 
 std::string describe(const ContainerInfo& info) {
     return escape_for_terminal(info.name) + " (" + info.id.substr(0, 12) + ")";
@@ -82,6 +90,7 @@ void Recorder::on_start(const tw_start& start) {
     Run& run = runs_[start.run];
     run.start = start;
     run.log = *log;
+    run.merger = std::make_unique<EntryMerger>(*run.log);
     ContainerInfo& known = run.log->info();
     known.state = ContainerState::running;
     known.captured_since_ns = wall_time(start.time);
@@ -106,8 +115,9 @@ void Recorder::on_start(const tw_start& start) {
                 title, source_name(source));
             continue;
         }
-        run.streams[index] =
-            std::make_unique<StreamRecorder>(file, source, known.run, *run.log, counters);
+        run.streams[index] = std::make_unique<StreamRecorder>(
+            file, known.from_start, source, known.run, run.merger->input(source), counters);
+        run.merger->watch(source, run.streams[index]->assembler());
         by_slot_[file.slot] = run.streams[index].get();
     }
     save(*run.log);
@@ -121,10 +131,42 @@ void Recorder::on_data(const tw_data& record, std::string_view captured) {
     stream->record(record, captured);
 }
 
-void Recorder::on_settled(std::uint32_t slot, std::uint64_t stream, std::uint64_t position) {
+void Recorder::on_settled(std::uint32_t slot, std::uint64_t stream, const StreamEnds& ends) {
     StreamRecorder* recorder = by_slot_[slot];
     if (recorder == nullptr || recorder->file().stream != stream) return;
-    recorder->settle(position);
+    recorder->assembler().settle(ends);
+}
+
+bool Recorder::pass_time(std::uint64_t now) {
+    bool waits = false;
+    for (auto& [key, run] : runs_) {
+        for (const auto& stream : run.streams) {
+            if (stream == nullptr || !stream->assembler().waits()) continue;
+            stream->assembler().tick(now);
+            waits = true;
+        }
+        if (!run.merger->waits()) continue;
+        run.merger->release(now);
+        waits = true;
+    }
+    return waits;
+}
+
+bool Recorder::anybody_stuck(std::uint64_t now) const {
+    return std::any_of(runs_.begin(), runs_.end(), [now](const auto& run) {
+        return std::any_of(
+            run.second.streams.begin(), run.second.streams.end(),
+            [now](const auto& s) { return s != nullptr && s->assembler().is_stuck(now); });
+    });
+}
+
+void Recorder::look_at_stuck(const StreamsLook& look) {
+    for (auto& [key, run] : runs_) {
+        for (const auto& stream : run.streams) {
+            if (stream == nullptr || !stream->assembler().is_stuck(look.at)) continue;
+            stream->assembler().look(look.ends_of(stream->file()), look.at);
+        }
+    }
 }
 
 void Recorder::on_end(const tw_end& end) {
@@ -142,33 +184,27 @@ void Recorder::look_for_lost_ends() {
     }
 }
 
-std::vector<std::uint64_t> Recorder::ended_runs() {
+std::vector<std::uint64_t> Recorder::ended_runs(const StreamsLook& look) const {
     std::vector<std::uint64_t> ended;
-    if (ending_ == 0) return ended;
-    std::unordered_set<std::uint64_t> held;
-    if (auto holders = capture_.holders()) {
-        for (const tw_holder& holder : *holders) held.insert(holder.stream);
-    } else {
-        spdlog::error("{}", holders.error().message());
-    }
-    const std::uint64_t now = boot_time_now();
     for (const auto& [key, run] : runs_) {
         if (run.ended_at == 0) continue;
-        const bool open = std::any_of(run.streams.begin(), run.streams.end(), [&](const auto& s) {
-            return s != nullptr && held.contains(s->file().stream);
-        });
-        if (!open || now - run.ended_at > linger_ns) ended.push_back(key);
+        const bool complete =
+            std::all_of(run.streams.begin(), run.streams.end(), [&](const auto& stream) {
+                return stream == nullptr || is_complete(stream->file(), look);
+            });
+        if (complete || look.at > run.ended_at + linger_ns) ended.push_back(key);
     }
     return ended;
 }
 
-void Recorder::finish_run(std::uint64_t key, Run& run) {
+void Recorder::finish_run(std::uint64_t key, Run& run, const StreamsLook& look) {
     for (const auto& stream : run.streams) {
         if (stream == nullptr) continue;
-        stream->end(capture_.written(stream->file().slot));
+        stream->end(capture_.ends(stream->file().slot), look.ends_of(stream->file()));
         by_slot_[stream->file().slot] = nullptr;
         capture_.release(stream->file());
     }
+    run.merger->flush();
     capture_.forget_run(run.start);
     ContainerInfo& info = run.log->info();
     if (run.ended_at != 0) {
@@ -186,11 +222,11 @@ void Recorder::finish_run(std::uint64_t key, Run& run) {
     }
 }
 
-void Recorder::finish(const std::vector<std::uint64_t>& runs) {
+void Recorder::finish(const std::vector<std::uint64_t>& runs, const StreamsLook& look) {
     for (const std::uint64_t key : runs) {
         const auto run = runs_.find(key);
         if (run == runs_.end()) continue;
-        finish_run(key, run->second);
+        finish_run(key, run->second, look);
         const std::shared_ptr<ContainerLog> log = run->second.log;
         runs_.erase(run);
         // Entries first: a follower ends as soon as the state says so.
@@ -201,9 +237,9 @@ void Recorder::finish(const std::vector<std::uint64_t>& runs) {
     }
 }
 
-void Recorder::finish_all() {
+void Recorder::finish_all(const StreamsLook& look) {
     for (auto& [key, run] : runs_) {
-        finish_run(key, run);
+        finish_run(key, run, look);
         if (auto flushed = run.log->writer().flush(); !flushed) {
             spdlog::error("{}: {}", describe(run.log->info()), flushed.error().message());
         }

@@ -16,6 +16,7 @@
 #include "daemon/stream_recorder.h"
 #include "store/log_writer.h"
 #include "store/store.h"
+#include "stream/entry_merger.h"
 
 namespace twinlog {
 
@@ -52,9 +53,16 @@ class Recorder : public CaptureSink {
 
     void on_start(const tw_start& start) override;
     void on_data(const tw_data& record, std::string_view captured) override;
-    void on_settled(std::uint32_t slot, std::uint64_t stream, std::uint64_t position) override;
+    void on_settled(std::uint32_t slot, std::uint64_t stream, const StreamEnds& ends) override;
     void on_end(const tw_end& end) override;
 
+    // A pass over the rings is complete: what is held for its other end, or for the other stream,
+    // goes on if its time has come. Returns whether anything still waits for time to pass.
+    bool pass_time(std::uint64_t now);
+    // Streams were written to long ago and nobody has read them.
+    [[nodiscard]] bool anybody_stuck(std::uint64_t now) const;
+    // What Capture::look found; all that was recorded until then has been drained.
+    void look_at_stuck(const StreamsLook& look);
     // Writes what has come in to the files. Call it before Capture::commit.
     void flush();
     // Saves container.json where counters changed.
@@ -62,15 +70,15 @@ class Recorder : public CaptureSink {
     // Reads names and labels again, which the runtime may have changed.
     void refresh_metadata();
 
-    // Runs whose init is gone, and whose streams nobody can write to any more or for too long.
-    // Whatever they wrote is in the rings by now: drain a whole pass, then finish() them.
-    std::vector<std::uint64_t> ended_runs();
+    // Runs whose first process is gone, and whose streams nobody can write to any more or for too
+    // long. Whatever they wrote is in the rings by now: drain a whole pass, then finish() them.
+    [[nodiscard]] std::vector<std::uint64_t> ended_runs(const StreamsLook& look) const;
     // Runs whose END found no room in the ring count as ended from here on.
     void look_for_lost_ends();
     // Completes runs: last unterminated lines, last gaps, state.
-    void finish(const std::vector<std::uint64_t>& runs);
+    void finish(const std::vector<std::uint64_t>& runs, const StreamsLook& look);
     // The daemon stops: unterminated lines go into the log, the containers go on without us.
-    void finish_all();
+    void finish_all(const StreamsLook& look);
 
     // Containers in the store that a former daemon left as running, and that do not run: they ended
     // while nobody looked.
@@ -83,6 +91,7 @@ class Recorder : public CaptureSink {
     struct Run {
         tw_start start{};
         std::shared_ptr<ContainerLog> log;
+        std::unique_ptr<EntryMerger> merger;
         std::array<std::unique_ptr<StreamRecorder>, 2> streams;  // by Source; none: no such stream
         std::uint64_t ended_at = 0;                              // CLOCK_BOOTTIME ns; 0: running
     };
@@ -90,7 +99,7 @@ class Recorder : public CaptureSink {
     Result<std::shared_ptr<ContainerLog>> open_log(ContainerInfo info);
     void reject(const tw_start& start);
     void save(ContainerLog& log);
-    void finish_run(std::uint64_t key, Run& run);
+    void finish_run(std::uint64_t key, Run& run, const StreamsLook& look);
 
     Capture& capture_;
     Store& store_;

@@ -2,17 +2,37 @@
 
 #include <cstring>
 
+#include "stream/read_assembler.h"
+#include "stream/terminal_assembler.h"
+#include "stream/write_assembler.h"
+
 namespace twinlog {
+
+std::unique_ptr<Assembler> make_assembler(const tw_file& file, bool from_start, StreamSink& sink) {
+    switch (file.kind) {
+        case TW_KIND_PIPE:
+        case TW_KIND_FIFO:
+            return std::make_unique<ReadAssembler>(sink, file.unread, from_start);
+        case TW_KIND_PTY:
+            return std::make_unique<TerminalAssembler>(sink);
+        default:
+            return std::make_unique<WriteAssembler>(sink);
+    }
+}
 
 void assemble(Assembler& assembler, const tw_data& record, std::string_view captured) {
     const std::string_view comm(record.comm, ::strnlen(record.comm, sizeof(record.comm)));
-    assembler.written(record.position, captured, record.length,
-                      static_cast<GapReason>(record.reason),
-                      Origin{record.time, Writer{record.pid, record.tid, comm}});
+    const auto reason = static_cast<GapReason>(record.reason);
+    if (record.type == TW_READ) {
+        assembler.read(record.position, captured, record.length, reason, record.time);
+        return;
+    }
+    assembler.written(record.position, captured, record.length, reason,
+                      Origin{record.time, Writer{record.pid, record.tid, comm, record.ns_pid}});
 }
 
-void StreamRecorder::end(std::uint64_t position) {
-    assembler_.end(position);
+void StreamRecorder::end(const StreamEnds& ends, const StreamEnds& looked) {
+    assembler_->end(ends, looked);
     splitter_.end();
 }
 
@@ -40,6 +60,7 @@ std::string_view file_kind_name(std::uint8_t kind) {
             return "pipe";
         case TW_KIND_FIFO:
             return "fifo";
+        case TW_KIND_PTY:
         case TW_KIND_TTY:
             return "tty";
         case TW_KIND_FILE:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string_view>
 
 #include "base/clock.h"
@@ -12,27 +13,30 @@
 
 namespace twinlog {
 
+// The assembler that fits the file. from_start: nobody has written to it yet. Keeps a reference to
+// the sink.
+std::unique_ptr<Assembler> make_assembler(const tw_file& file, bool from_start, StreamSink& sink);
 // A ring record in the words of stream/.
 void assemble(Assembler& assembler, const tw_data& record, std::string_view captured);
 
 // Not thread-safe. Keeps references to the entry sink and the counters.
 class StreamRecorder : public StreamSink {
  public:
-    StreamRecorder(const tw_file& file, Source source, std::uint32_t run, EntrySink& entries,
-                   StreamCounters& counters)
+    StreamRecorder(const tw_file& file, bool from_start, Source source, std::uint32_t run,
+                   EntrySink& entries, StreamCounters& counters)
         : file_(file),
           counters_(counters),
           splitter_(entries, source, run),
-          assembler_(*this, /*reader_visible=*/false) {}
+          assembler_(make_assembler(file, from_start, *this)) {}
 
     [[nodiscard]] const tw_file& file() const { return file_; }
 
     void record(const tw_data& record, std::string_view captured) {
-        assemble(assembler_, record, captured);
+        assemble(*assembler_, record, captured);
     }
-    void settle(std::uint64_t position) { assembler_.settle_written(position); }
-    // The stream had `position` bytes.
-    void end(std::uint64_t position);
+    Assembler& assembler() { return *assembler_; }
+    // Nothing more comes.
+    void end(const StreamEnds& ends, const StreamEnds& looked);
 
     void on_bytes(std::uint64_t position, std::string_view bytes, const Origin& origin) override;
     void on_gap(std::uint64_t position, std::uint64_t length, GapReason reason,
@@ -42,7 +46,7 @@ class StreamRecorder : public StreamSink {
     tw_file file_;
     StreamCounters& counters_;
     LineSplitter splitter_;
-    Assembler assembler_;
+    std::unique_ptr<Assembler> assembler_;
 };
 
 // What a stream's file is, as container.json and ps call it; empty: there is none.

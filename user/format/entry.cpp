@@ -13,6 +13,8 @@ std::string_view gap_reason_text(GapReason reason) {
             return "written without a copy (sendfile, splice …)";
         case GapReason::store:
             return "the log could not be written";
+        case GapReason::unread:
+            return "left in the pipe, nobody read it";
     }
     return "unknown reason";
 }

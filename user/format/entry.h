@@ -15,11 +15,12 @@ inline constexpr std::string_view source_name(Source source) {
     return source == Source::stdout_ ? "stdout" : "stderr";
 }
 
-// The process whose write ended the line. Ids as the host sees them.
+// The process whose write ended the line. Ids as the host sees them, but for the last.
 struct Writer {
     std::uint32_t pid = 0;  // thread group, what ps shows
     std::uint32_t tid = 0;
     std::string_view comm;  // hostile: the process chooses it; at most 15 bytes
+    std::uint32_t ns_pid = 0;  // pid as its own pid namespace sees it
 
     bool operator==(const Writer&) const = default;
 };
@@ -39,6 +40,7 @@ enum class GapReason : std::uint8_t {
     fault = 2,      // the writer's memory was gone when it was to be copied
     zero_copy = 3,  // moved without a copy in user memory: sendfile, splice, tee, vmsplice …
     store = 4,      // captured, but the log could not be written (disk full, I/O error)
+    unread = 5,     // left in the pipe when the last reader was gone
 };
 
 std::string_view gap_reason_text(GapReason reason);

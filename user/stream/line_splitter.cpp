@@ -27,6 +27,10 @@ std::string random_id() {
     return id;
 }
 
+std::optional<Writer> known(const Writer& writer) {
+    return writer.pid != 0 ? std::optional(writer) : std::nullopt;
+}
+
 }  // namespace
 
 void LineSplitter::bytes(std::uint64_t position, std::string_view bytes, std::int64_t time_ns,
@@ -59,9 +63,9 @@ void LineSplitter::bytes(std::uint64_t position, std::string_view bytes, std::in
         } else {
             line_.append(window);
             line_time_ns_ = time_ns;
-            pid_ = writer.pid;
-            tid_ = writer.tid;
+            writer_ = writer;
             comm_ = writer.comm;
+            writer_.comm = comm_;
             return;
         }
     }
@@ -73,7 +77,7 @@ void LineSplitter::emit_line(std::string_view line, std::int64_t time_ns, const 
                 .line = line,
                 .run = run_,
                 .position = line_position_,
-                .writer = writer};
+                .writer = known(writer)};
     if (!partial_id_.empty()) {
         entry.time_ns = partial_time_ns_;
         entry.partial = Partial{partial_id_, ordinal_, true};
@@ -95,7 +99,7 @@ void LineSplitter::emit_piece(std::string_view piece, std::int64_t time_ns, cons
                          .partial = Partial{partial_id_, ordinal_, false},
                          .run = run_,
                          .position = line_position_,
-                         .writer = writer});
+                         .writer = known(writer)});
     ++ordinal_;
     line_position_ += piece.size();
 }
@@ -113,7 +117,7 @@ void LineSplitter::gap(std::uint64_t position, const Gap& gap, std::int64_t time
 
 void LineSplitter::end() {
     if (!line_.empty()) {
-        emit_piece(line_, line_time_ns_, Writer{pid_, tid_, comm_});
+        emit_piece(line_, line_time_ns_, writer_);
         line_.clear();
     }
     end_partial();

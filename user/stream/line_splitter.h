@@ -51,8 +51,7 @@ class LineSplitter {
     std::string line_;                 // begun, not ended; always shorter than piece_size
     std::uint64_t line_position_ = 0;  // of the next byte to be emitted
     std::int64_t line_time_ns_ = 0;    // of the last bytes that came
-    std::uint32_t pid_ = 0;            // their writer
-    std::uint32_t tid_ = 0;
+    Writer writer_;                    // theirs; its comm is the string below
     std::string comm_;
 
     // The cut line under way: id is empty if there is none.

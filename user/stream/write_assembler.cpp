@@ -1,4 +1,4 @@
-#include "stream/assembler.h"
+#include "stream/write_assembler.h"
 
 #include <algorithm>
 #include <iterator>
@@ -6,8 +6,14 @@
 
 namespace twinlog {
 
-void Assembler::written(std::uint64_t position, std::string_view bytes, std::uint64_t length,
-                        GapReason reason, const Origin& origin) {
+Origin WriteAssembler::Piece::origin() const {
+    Origin origin{time, writer};
+    origin.writer.comm = comm;
+    return origin;
+}
+
+void WriteAssembler::written(std::uint64_t position, std::string_view bytes, std::uint64_t length,
+                             GapReason reason, const Origin& origin) {
     last_time_ = std::max(last_time_, origin.time);
     bytes = bytes.substr(0, length);
     // The rule by far: the next bytes of the stream, whole. They go on without a copy.
@@ -20,8 +26,7 @@ void Assembler::written(std::uint64_t position, std::string_view bytes, std::uin
                 .bytes = std::string(bytes),
                 .reason = reason,
                 .time = origin.time,
-                .pid = origin.writer.pid,
-                .tid = origin.writer.tid,
+                .writer = origin.writer,
                 .comm = std::string(origin.writer.comm)};
     Piece hole = piece;
     hole.bytes.clear();
@@ -31,54 +36,8 @@ void Assembler::written(std::uint64_t position, std::string_view bytes, std::uin
     hand_on();
 }
 
-void Assembler::read(std::uint64_t position, std::string_view bytes, std::uint64_t time) {
-    last_time_ = std::max(last_time_, time);
-    while (!bytes.empty()) {
-        if (position < next_) {
-            const std::uint64_t known = std::min<std::uint64_t>(next_ - position, bytes.size());
-            position += known;
-            bytes.remove_prefix(known);
-            continue;
-        }
-        // The piece that holds the position, or the first after it.
-        auto piece = pieces_.upper_bound(position);
-        if (piece != pieces_.begin()) {
-            const auto before = std::prev(piece);
-            if (before->first + before->second.length > position) piece = before;
-        }
-        std::uint64_t length = bytes.size();
-        if (piece == pieces_.end() || piece->first > position) {
-            if (piece != pieces_.end()) length = std::min(length, piece->first - position);
-            add(position,
-                Piece{
-                    .length = length, .bytes = std::string(bytes.substr(0, length)), .time = time});
-        } else {
-            length = std::min(length, piece->first + piece->second.length - position);
-            if (piece->second.bytes.empty()) fill(piece, position, bytes.substr(0, length));
-        }
-        position += length;
-        bytes.remove_prefix(length);
-    }
-    hand_on();
-}
-
-void Assembler::fill(Pieces::iterator hole, std::uint64_t position, std::string_view bytes) {
-    const std::uint64_t begin = hole->first;
-    Piece whole = std::move(hole->second);
-    pieces_.erase(hole);
-    Piece filled = whole;
-    filled.length = bytes.size();
-    filled.bytes = std::string(bytes);
-    Piece rest = whole;
-    rest.length = begin + whole.length - (position + bytes.size());
-    whole.length = position - begin;
-    if (whole.length > 0) add(begin, std::move(whole));
-    if (rest.length > 0) add(position + bytes.size(), std::move(rest));
-    add(position, std::move(filled));
-}
-
 // Trims what is known already: nothing is ever handed on twice.
-void Assembler::add(std::uint64_t position, Piece piece) {
+void WriteAssembler::add(std::uint64_t position, Piece piece) {
     const auto cut_front = [&](std::uint64_t count) {
         count = std::min(count, piece.length);
         if (!piece.bytes.empty()) piece.bytes.erase(0, count);
@@ -113,13 +72,12 @@ void Assembler::add(std::uint64_t position, Piece piece) {
     pieces_.emplace(position, std::move(piece));
 }
 
-void Assembler::hand_on() {
+void WriteAssembler::hand_on() {
     while (!pieces_.empty() && pieces_.begin()->first == next_) {
         const auto first = pieces_.begin();
         const Piece& piece = first->second;
         const std::uint64_t position = next_;
         if (piece.bytes.empty()) {
-            if (reader_visible_ && position + piece.length > read_settled_) return;
             next_ += piece.length;
             sink_.on_gap(position, piece.length, piece.reason, piece.time);
         } else {
@@ -131,7 +89,8 @@ void Assembler::hand_on() {
     }
 }
 
-void Assembler::settle_written(std::uint64_t position) {
+void WriteAssembler::settle(const StreamEnds& ends) {
+    const std::uint64_t position = ends.written;
     if (position <= next_) return;
     std::uint64_t at = next_;
     const auto lost = [&](std::uint64_t until, std::uint64_t time) {
@@ -148,14 +107,9 @@ void Assembler::settle_written(std::uint64_t position) {
     hand_on();
 }
 
-void Assembler::settle_read(std::uint64_t position) {
-    read_settled_ = std::max(read_settled_, position);
-    hand_on();
-}
-
-void Assembler::end(std::uint64_t position) {
-    settle_written(position);
-    settle_read(position);
+std::optional<std::uint64_t> WriteAssembler::oldest_waiting() const {
+    if (pieces_.empty()) return std::nullopt;
+    return pieces_.begin()->second.time;
 }
 
 }  // namespace twinlog

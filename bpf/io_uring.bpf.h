@@ -1,0 +1,79 @@
+/* Bytes that io_uring moves: no system call has them in its arguments, the completion tells. */
+#pragma once
+
+#include "emit.bpf.h"
+
+/* include/uapi/linux/io_uring.h: those that move bytes of a file. */
+enum {
+	OP_READV = 1,
+	OP_WRITEV = 2,
+	OP_READ_FIXED = 4,
+	OP_WRITE_FIXED = 5,
+	OP_SENDMSG = 9,
+	OP_READ = 22,
+	OP_WRITE = 23,
+	OP_SEND = 26,
+	OP_SPLICE = 30,
+	OP_TEE = 33,
+	OP_WRITEV_FIXED = 57,
+	OP_READV_FIXED = 58,
+};
+
+static __always_inline void uring_moved(struct io_kiocb *request, enum end end, u64 length, bool buffer)
+{
+	struct file *file = BPF_CORE_READ(request, file);
+	struct io_rw *moved = (void *)request;
+	struct tw_stream *stream = file ? find_stream(file, end) : NULL;
+	u32 type = end == END_READ ? TW_READ : TW_DATA;
+	u64 base;
+
+	if (!stream)
+		return;
+	base = buffer ? BPF_CORE_READ(moved, addr) : 0;
+	if (end == END_READ)
+		note_reader(stream->slot, base);
+	/* Lists of buffers need not be there any more; a buffer is, until its program hears of the end. */
+	if (!base)
+		emit_hole(stream->slot, type, length, TW_REASON_ZERO_COPY);
+	else if (have_user_dynptr && length <= TW_RECORD_DATA)
+		emit_buffer(stream->slot, type, base, length);
+	else
+		emit_list(stream->slot, type, base, 0, length, false, false);
+}
+
+SEC("tp_btf/io_uring_complete")
+int BPF_PROG(on_io_uring, void *ring, void *completed)
+{
+	struct io_kiocb *request = completed;
+	int moved;
+
+	/* 5.18: before it the event does not name the request. */
+	if (!bpf_core_field_exists(request->cqe.res))
+		return 0;
+	moved = BPF_CORE_READ(request, cqe.res);
+	if (moved <= 0)
+		return 0;
+	switch (BPF_CORE_READ(request, opcode)) {
+	case OP_WRITE:
+	case OP_WRITE_FIXED:
+		uring_moved(request, END_WRITE, moved, true);
+		break;
+	case OP_WRITEV:
+	case OP_WRITEV_FIXED:
+	case OP_SEND:
+	case OP_SENDMSG:
+	case OP_SPLICE:
+	case OP_TEE:
+		uring_moved(request, END_WRITE, moved, false);
+		break;
+	case OP_READ:
+	case OP_READ_FIXED:
+		uring_moved(request, END_READ, moved, true);
+		break;
+	case OP_READV:
+	case OP_READV_FIXED:
+		uring_moved(request, END_READ, moved, false);
+		break;
+	}
+	return 0;
+}

@@ -1,0 +1,362 @@
+#include "stream/read_assembler.h"
+
+#include <algorithm>
+#include <cstring>
+#include <iterator>
+#include <limits>
+#include <utility>
+
+namespace twinlog {
+
+namespace {
+
+// A write that is larger than the pipe is recorded when it returns, after most of it was read. So
+// long and so much is held for the sake of knowing who wrote it: users can make a pipe of 1 MiB.
+constexpr std::uint64_t attribution_wait_ns = 200'000'000;
+constexpr std::uint64_t attribution_hold = 1ULL << 20;
+
+// After so long the pipe is looked into. A reader that takes longer is stuck, or cannot be seen.
+constexpr std::uint64_t stuck_ns = 1'000'000'000;
+
+// More than any pipe holds, so somebody reads in a way that cannot be seen.
+constexpr std::uint64_t more_than_a_pipe = 4ULL << 20;
+
+// How many writes may have been recorded in another order than they went into the pipe: 15 is what
+// was seen of 8 writers.
+constexpr std::size_t swap_window = 64;
+
+// Agreement of fewer bytes may be chance, of more is no more certain.
+constexpr std::size_t telling_length = 8;
+constexpr std::size_t most_compared = 64;
+
+}  // namespace
+
+void ReadAssembler::Write::drop_front(std::uint64_t count) {
+    count = std::min(count, length);
+    position += count;
+    length -= count;
+    bytes.erase(0, count);
+}
+
+Origin ReadAssembler::origin() const {
+    Origin origin{current_.time, current_.writer};
+    origin.writer.comm = current_.comm;
+    return origin;
+}
+
+void ReadAssembler::written(std::uint64_t position, std::string_view bytes, std::uint64_t length,
+                            GapReason reason, const Origin& origin) {
+    last_time_ = std::max(last_time_, origin.time);
+    if (length == 0) return;
+    bytes = bytes.substr(0, length);
+    Write write{.position = mapped(position),
+                .length = length,
+                .bytes = std::string(bytes),
+                .reason = reason,
+                .time = origin.time,
+                .writer = origin.writer,
+                .comm = std::string(origin.writer.comm)};
+    held_bytes_ += write.bytes.size();
+    auto place = writes_.end();
+    while (place != writes_.begin() && std::prev(place)->position > write.position) --place;
+    writes_.insert(place, std::move(write));
+    if (!reads_.empty()) hand_on(Wait::for_writes);
+    if (held_bytes_ > more_than_a_pipe && reads_.empty()) nobody_reads_ = true;
+    if (nobody_reads_) {
+        hand_on_written(std::numeric_limits<std::uint64_t>::max(), reason, last_time_, false);
+    }
+}
+
+void ReadAssembler::read(std::uint64_t position, std::string_view bytes, std::uint64_t length,
+                         GapReason reason, std::uint64_t time) {
+    last_time_ = std::max(last_time_, time);
+    last_progress_ = std::max(last_progress_, time);
+    bytes = bytes.substr(0, length);
+    if (bytes.size() == length) nobody_reads_ = false;
+    // Handed on already, when nobody seemed to read.
+    if (position < next_) {
+        const std::uint64_t known = std::min(next_ - position, length);
+        position += known;
+        length -= known;
+        bytes.remove_prefix(std::min<std::uint64_t>(known, bytes.size()));
+    }
+    if (length == 0) return;
+    // The rule by far: the next bytes, and their write is known. They go on without a copy.
+    if (position == next_ && reads_.empty()) {
+        const std::size_t done = attribute(bytes, time, Wait::for_writes);
+        position += done;
+        length -= done;
+        bytes.remove_prefix(done);
+    }
+    if (!bytes.empty()) {
+        hold(position, Read{bytes.size(), std::string(bytes), reason, time});
+    }
+    if (length > bytes.size()) {
+        hold(position + bytes.size(), Read{length - bytes.size(), {}, reason, time});
+    }
+    hand_on(held_bytes_ > attribution_hold ? Wait::no_longer : Wait::for_writes);
+}
+
+void ReadAssembler::hold(std::uint64_t position, Read read) {
+    held_bytes_ += read.bytes.size();
+    reads_.emplace(position, std::move(read));
+}
+
+bool ReadAssembler::agree(const Write& write, std::string_view bytes) const {
+    const std::size_t common = std::min(write.bytes.size(), bytes.size());
+    return std::memcmp(write.bytes.data(), bytes.data(), common) == 0;
+}
+
+void ReadAssembler::shift_writes(std::int64_t distance) {
+    shift_ += distance;
+    for (Write& write : writes_) write.position += static_cast<std::uint64_t>(distance);
+}
+
+// A stream that was found with somebody at work in it: which write the next bytes are of is found
+// by comparing.
+void ReadAssembler::align(std::string_view next_bytes) {
+    if (aligned_ || writes_.empty() || next_bytes.size() < telling_length) return;
+    const Write& first = writes_.front();
+    if (first.bytes.size() >= telling_length) {
+        const std::string_view telling = std::string_view(first.bytes).substr(0, most_compared);
+        if (const auto at = next_bytes.find(telling); at != std::string_view::npos) {
+            shift_writes(static_cast<std::int64_t>(next_ + at - first.position));
+            aligned_ = true;
+            return;
+        }
+    }
+    const std::string_view telling = next_bytes.substr(0, most_compared);
+    for (std::size_t i = 0; i < std::min(writes_.size(), swap_window); ++i) {
+        const auto at = writes_[i].bytes.find(telling);
+        if (at == std::string::npos) continue;
+        shift_writes(static_cast<std::int64_t>(next_ - (writes_[i].position + at)));
+        aligned_ = true;
+        return;
+    }
+}
+
+// The same by what is in the pipe: these are the bytes that were written last.
+void ReadAssembler::align(const StreamEnds& looked) {
+    if (from_start_ || !looked.unread) return;
+    const std::uint64_t taken = looked.written - *looked.unread;
+    shift_writes(static_cast<std::int64_t>(looked.read - mapped(taken)));
+    aligned_ = true;
+}
+
+// Writes whose bytes went on before they were recorded. Unless it is the counts that disagree: what
+// came in unseen (aio) is counted by the reader only.
+void ReadAssembler::forget_late_writes(std::string_view next_bytes) {
+    while (!writes_.empty() && writes_.front().position < next_) {
+        Write& first = writes_.front();
+        const std::uint64_t late = next_ - first.position;
+        if (debt_ >= late && first.bytes.size() >= telling_length &&
+            next_bytes.size() >= telling_length && agree(first, next_bytes)) {
+            debt_ = 0;
+            shift_writes(static_cast<std::int64_t>(late));
+            return;
+        }
+        debt_ -= std::min(debt_, std::min(late, first.length));
+        held_bytes_ -= first.bytes.size();
+        first.drop_front(late);
+        held_bytes_ += first.bytes.size();
+        if (first.length == 0) writes_.pop_front();
+    }
+}
+
+// Makes the write current; those before it were recorded too early and come after it.
+void ReadAssembler::take_write(std::size_t index) {
+    held_bytes_ -= current_.bytes.size();
+    const auto taken = writes_.begin() + static_cast<std::ptrdiff_t>(index);
+    for (auto before = writes_.begin(); before != taken; ++before) {
+        before->position += taken->length;
+    }
+    current_ = std::move(*taken);
+    current_.position = next_;
+    writes_.erase(taken);
+}
+
+// Finds the write that the next bytes are of and makes it current. False: it may still come.
+bool ReadAssembler::choose_write(std::string_view next_bytes, std::uint64_t time, Wait wait) {
+    align(next_bytes);
+    forget_late_writes(next_bytes);
+    if (writes_.empty() || writes_.front().position > next_) {
+        const std::uint64_t until =
+            writes_.empty() ? std::numeric_limits<std::uint64_t>::max() : writes_.front().position;
+        const std::uint64_t settled = mapped(settled_written_);
+        std::uint64_t unknown = 0;
+        if (settled > next_) {
+            unknown = std::min(until, settled) - next_;
+        } else if (wait == Wait::no_longer) {
+            unknown = std::min<std::uint64_t>(until - next_, next_bytes.size());
+            debt_ += unknown;
+        } else {
+            return false;
+        }
+        held_bytes_ -= current_.bytes.size();
+        current_ = Write{.position = next_, .length = unknown, .time = time};
+        return true;
+    }
+    const std::size_t window = std::min(writes_.size(), swap_window);
+    for (std::size_t i = 0; i < window && !next_bytes.empty(); ++i) {
+        // Of a write without bytes nothing can be said against its being the next.
+        if (i > 0 && writes_[i].bytes.empty()) continue;
+        if (!agree(writes_[i], next_bytes)) continue;
+        take_write(i);
+        return true;
+    }
+    take_write(0);
+    return true;
+}
+
+// Hands on bytes at next_ as far as their writes are known; returns how many.
+std::size_t ReadAssembler::attribute(std::string_view bytes, std::uint64_t time, Wait wait) {
+    std::size_t done = 0;
+    while (done < bytes.size()) {
+        if (current_.length == 0 && !choose_write(bytes.substr(done), time, wait)) break;
+        const auto count =
+            static_cast<std::size_t>(std::min<std::uint64_t>(current_.length, bytes.size() - done));
+        const std::uint64_t position = next_;
+        next_ += count;
+        sink_.on_bytes(position, bytes.substr(done, count), origin());
+        held_bytes_ -= current_.bytes.size();
+        current_.drop_front(count);
+        held_bytes_ += current_.bytes.size();
+        done += count;
+    }
+    return done;
+}
+
+// Bytes at next_ that no read has brought, as far as the writes have them; the others are a gap, or
+// the end of it (false) where holes are not to be passed.
+bool ReadAssembler::hand_on_written(std::uint64_t length, GapReason reason, std::uint64_t time,
+                                    bool over_holes) {
+    while (length > 0) {
+        if (current_.length == 0) {
+            forget_late_writes({});
+            if (!writes_.empty() && writes_.front().position == next_) {
+                take_write(0);
+            } else {
+                // Lost on its way here as well, or not recorded yet.
+                if (!over_holes) return false;
+                std::uint64_t missing = length;
+                if (!writes_.empty()) missing = std::min(missing, writes_.front().position - next_);
+                const std::uint64_t position = next_;
+                next_ += missing;
+                length -= missing;
+                sink_.on_gap(position, missing, reason, time);
+                continue;
+            }
+        }
+        const std::uint64_t position = next_;
+        if (!current_.bytes.empty()) {
+            const std::uint64_t count = std::min<std::uint64_t>(current_.bytes.size(), length);
+            next_ += count;
+            length -= count;
+            sink_.on_bytes(position, std::string_view(current_.bytes).substr(0, count), origin());
+            held_bytes_ -= count;
+            current_.drop_front(count);
+            continue;
+        }
+        if (!over_holes) return false;
+        const std::uint64_t count = std::min(current_.length, length);
+        next_ += count;
+        length -= count;
+        // That nobody had read it when it was written is no reason any more if somebody did.
+        sink_.on_gap(position, count,
+                     current_.reason == GapReason::unread ? reason : current_.reason,
+                     current_.time);
+        current_.drop_front(count);
+    }
+    return true;
+}
+
+void ReadAssembler::hand_on(Wait wait) {
+    for (;;) {
+        const auto first = reads_.begin();
+        const std::uint64_t until =
+            first == reads_.end() ? settled_read_ : std::min(first->first, settled_read_);
+        if (first == reads_.end() || first->first > next_) {
+            if (until <= next_) return;
+            hand_on_written(until - next_, GapReason::ring_full, last_time_, true);
+            continue;
+        }
+        Read read = std::move(first->second);
+        const std::uint64_t position = first->first;
+        reads_.erase(first);
+        held_bytes_ -= read.bytes.size();
+        if (position < next_) {
+            const std::uint64_t known = std::min(next_ - position, read.length);
+            read.length -= known;
+            if (!read.bytes.empty()) read.bytes.erase(0, known);
+            if (read.length > 0) hold(next_, std::move(read));
+            continue;
+        }
+        if (read.bytes.empty()) {
+            hand_on_written(read.length, read.reason, read.time, true);
+            continue;
+        }
+        const std::size_t done = attribute(read.bytes, read.time, wait);
+        if (done == read.length) continue;
+        read.length -= done;
+        read.bytes.erase(0, done);
+        hold(next_, std::move(read));
+        return;
+    }
+}
+
+void ReadAssembler::settle(const StreamEnds& ends) {
+    settled_written_ = std::max(settled_written_, ends.written);
+    settled_read_ = std::max(settled_read_, ends.read);
+    if (!reads_.empty() || settled_read_ > next_) hand_on(Wait::for_writes);
+    const std::uint64_t written = mapped(settled_written_);
+    // No pipe holds that much: what no write has brought will come from nowhere.
+    if (reads_.empty() && written > next_ + more_than_a_pipe && settled_read_ <= next_) {
+        nobody_reads_ = true;
+        hand_on_written(written - next_, GapReason::ring_full, last_time_, true);
+    }
+}
+
+void ReadAssembler::tick(std::uint64_t now) {
+    if (reads_.empty()) return;
+    if (now > reads_.begin()->second.time + attribution_wait_ns) hand_on(Wait::no_longer);
+}
+
+bool ReadAssembler::is_stuck(std::uint64_t now) const {
+    if (!reads_.empty() || (writes_.empty() && current_.length == 0)) return false;
+    const std::uint64_t oldest = current_.length > 0 ? current_.time : writes_.front().time;
+    return now > std::max(oldest, last_progress_) + stuck_ns;
+}
+
+void ReadAssembler::look(const StreamEnds& ends, std::uint64_t at) {
+    last_progress_ = at;
+    if (!ends.unread || settled_read_ > ends.read || next_ < ends.read) return;  // it moves
+    align(ends);
+    forget_late_writes({});
+    if (*ends.unread == 0) return;
+    nobody_reads_ = true;
+    hand_on_written(std::numeric_limits<std::uint64_t>::max(), GapReason::unread, at, false);
+}
+
+void ReadAssembler::end(const StreamEnds& ends, const StreamEnds& looked) {
+    settle(ends);
+    hand_on(Wait::no_longer);
+    align(looked);
+    const std::uint64_t written = mapped(settled_written_);
+    // What was read to its end is complete, whatever the writers' count says.
+    if (!ends.at_end && written > next_) {
+        hand_on_written(written - next_, GapReason::unread, last_time_, true);
+    }
+    for (const Write& write : writes_) held_bytes_ -= write.bytes.size();
+    writes_.clear();
+    held_bytes_ -= current_.bytes.size();
+    current_ = {};
+}
+
+std::optional<std::uint64_t> ReadAssembler::oldest_waiting() const {
+    if (current_.length > 0) return current_.time;
+    if (!reads_.empty()) return reads_.begin()->second.time;
+    if (!writes_.empty()) return writes_.front().time;
+    return std::nullopt;
+}
+
+}  // namespace twinlog

@@ -1,0 +1,91 @@
+// A pipe, seen at both ends. The reads tell content and order, because they are what the log driver
+// got; the writes tell time and writer, and they stand in where a read was not captured or nobody
+// reads. Since both count the same positions, nothing comes twice.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <string>
+
+#include "stream/assembler.h"
+
+namespace twinlog {
+
+class ReadAssembler : public Assembler {
+ public:
+    // unread: bytes that were in the pipe before its first write was seen. from_start: nobody was
+    // at work in it then, so both ends count the same bytes.
+    ReadAssembler(StreamSink& sink, std::uint64_t unread, bool from_start)
+        : sink_(sink), settled_written_(unread), from_start_(from_start), aligned_(from_start) {}
+
+    void written(std::uint64_t position, std::string_view bytes, std::uint64_t length,
+                 GapReason reason, const Origin& origin) override;
+    void read(std::uint64_t position, std::string_view bytes, std::uint64_t length,
+              GapReason reason, std::uint64_t time) override;
+    void settle(const StreamEnds& ends) override;
+    void tick(std::uint64_t now) override;
+    void end(const StreamEnds& ends, const StreamEnds& looked) override;
+
+    [[nodiscard]] bool waits() const override { return !reads_.empty() || !writes_.empty(); }
+    [[nodiscard]] bool is_stuck(std::uint64_t now) const override;
+    void look(const StreamEnds& ends, std::uint64_t at) override;
+    [[nodiscard]] std::optional<std::uint64_t> oldest_waiting() const override;
+    [[nodiscard]] std::uint64_t next() const override { return next_; }
+    [[nodiscard]] std::uint64_t held_bytes() const override { return held_bytes_; }
+
+ private:
+    struct Write {
+        std::uint64_t position = 0;
+        std::uint64_t length = 0;
+        std::string bytes;  // its first ones
+        GapReason reason = GapReason::ring_full;
+        std::uint64_t time = 0;
+        Writer writer;  // its comm is the string below
+        std::string comm;
+
+        void drop_front(std::uint64_t count);
+    };
+    struct Read {
+        std::uint64_t length = 0;
+        std::string bytes;  // empty: a hole
+        GapReason reason = GapReason::ring_full;
+        std::uint64_t time = 0;
+    };
+    enum class Wait : std::uint8_t { for_writes, no_longer };
+
+    std::size_t attribute(std::string_view bytes, std::uint64_t time, Wait wait);
+    bool choose_write(std::string_view next_bytes, std::uint64_t time, Wait wait);
+    void take_write(std::size_t index);
+    void forget_late_writes(std::string_view next_bytes);
+    [[nodiscard]] bool agree(const Write& write, std::string_view bytes) const;
+    void shift_writes(std::int64_t distance);
+    void align(std::string_view next_bytes);
+    void align(const StreamEnds& looked);
+    void hold(std::uint64_t position, Read read);
+    void hand_on(Wait wait);
+    bool hand_on_written(std::uint64_t length, GapReason reason, std::uint64_t time,
+                         bool over_holes);
+    [[nodiscard]] Origin origin() const;
+    [[nodiscard]] std::uint64_t mapped(std::uint64_t written_position) const {
+        return written_position + static_cast<std::uint64_t>(shift_);
+    }
+
+    StreamSink& sink_;
+    std::uint64_t next_ = 0;
+    std::uint64_t held_bytes_ = 0;
+    std::uint64_t last_time_ = 0;
+    std::uint64_t last_progress_ = 0;    // time of the last read, or of looking into the pipe
+    std::uint64_t settled_written_ = 0;  // as the kernel counts, without shift_
+    std::uint64_t settled_read_ = 0;
+    std::int64_t shift_ = 0;  // what the count of writes is behind that of reads
+    bool from_start_;
+    bool aligned_;                         // shift_ is right, or seems so by the bytes
+    std::uint64_t debt_ = 0;               // bytes handed on whose write was not known yet
+    bool nobody_reads_ = false;            // writes are handed on at once
+    std::deque<Write> writes_;             // not handed on, by position; all behind current_
+    Write current_;                        // what is left of the write that the next bytes are of
+    std::map<std::uint64_t, Read> reads_;  // disjoint, all at or after next_
+};
+
+}  // namespace twinlog

@@ -1,0 +1,129 @@
+#include "stream/terminal_assembler.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace twinlog {
+
+namespace {
+
+// A read may be recorded before the write that it is of: that one returns a little later.
+constexpr std::uint64_t late_write_ns = 5'000'000;
+
+// Of a terminal that nobody reads no more writes get through than it has room for.
+constexpr std::size_t most_writes = 4096;
+
+}  // namespace
+
+Origin TerminalAssembler::Write::origin() const {
+    Origin origin{time, writer};
+    origin.writer.comm = comm;
+    return origin;
+}
+
+void TerminalAssembler::written(std::uint64_t, std::string_view bytes, std::uint64_t length,
+                                GapReason, const Origin& origin) {
+    last_time_ = std::max(last_time_, origin.time);
+    Write write{.length = length,
+                .bytes = was_read_ ? std::string() : std::string(bytes.substr(0, length)),
+                .time = origin.time,
+                .writer = origin.writer,
+                .comm = std::string(origin.writer.comm)};
+    held_bytes_ += write.bytes.size();
+    auto place = writes_.end();
+    while (place != writes_.begin() && std::prev(place)->time > write.time) --place;
+    writes_.insert(place, std::move(write));
+    if (writes_.size() > most_writes) {
+        held_bytes_ -= writes_.front().bytes.size();
+        writes_.pop_front();
+    }
+}
+
+void TerminalAssembler::read(std::uint64_t position, std::string_view bytes, std::uint64_t length,
+                             GapReason reason, std::uint64_t time) {
+    last_time_ = std::max(last_time_, time);
+    if (!was_read_) {
+        was_read_ = true;
+        for (Write& write : writes_) {
+            held_bytes_ -= write.bytes.size();
+            write.bytes.clear();
+        }
+    }
+    bytes = bytes.substr(0, length);
+    held_bytes_ += bytes.size();
+    reads_.emplace(position, Read{length, std::string(bytes), reason, time});
+}
+
+// The last writer before the read, or the first one right after it if there was none since the read
+// before.
+void TerminalAssembler::choose_writer(std::uint64_t read_time) {
+    bool found = false;
+    while (!writes_.empty() && writes_.front().time <= read_time) {
+        writer_ = std::move(writes_.front());
+        writes_.pop_front();
+        found = true;
+    }
+    if (!found && !writes_.empty() && writes_.front().time <= read_time + late_write_ns) {
+        writer_ = std::move(writes_.front());
+        writes_.pop_front();
+    }
+}
+
+void TerminalAssembler::hand_on(const Read& read) {
+    choose_writer(read.time);
+    Origin origin = writer_.origin();
+    origin.time = read.time;
+    if (!read.bytes.empty()) {
+        const std::uint64_t position = next_;
+        next_ += read.bytes.size();
+        sink_.on_bytes(position, read.bytes, origin);
+    }
+    if (read.length > read.bytes.size()) {
+        const std::uint64_t position = next_;
+        const std::uint64_t missing = read.length - read.bytes.size();
+        next_ += missing;
+        sink_.on_gap(position, missing, read.reason, read.time);
+    }
+}
+
+void TerminalAssembler::settle(const StreamEnds& ends) {
+    while (next_ < ends.read) {
+        const auto first = reads_.begin();
+        if (first == reads_.end() || first->first > next_) {
+            const std::uint64_t until =
+                first == reads_.end() ? ends.read : std::min(ends.read, first->first);
+            const std::uint64_t position = next_;
+            next_ = until;
+            sink_.on_gap(position, until - position, GapReason::ring_full, last_time_);
+            continue;
+        }
+        const Read read = std::move(first->second);
+        held_bytes_ -= read.bytes.size();
+        reads_.erase(first);
+        hand_on(read);
+    }
+}
+
+void TerminalAssembler::end(const StreamEnds& ends, const StreamEnds&) {
+    settle(ends);
+    if (was_read_) return;
+    // Nobody ever read what came out: what went in is the best there is.
+    for (const Write& write : writes_) {
+        const std::uint64_t position = next_;
+        next_ += write.length;
+        if (!write.bytes.empty()) sink_.on_bytes(position, write.bytes, write.origin());
+        if (write.length > write.bytes.size()) {
+            sink_.on_gap(position + write.bytes.size(), write.length - write.bytes.size(),
+                         GapReason::unread, write.time);
+        }
+        held_bytes_ -= write.bytes.size();
+    }
+    writes_.clear();
+}
+
+std::optional<std::uint64_t> TerminalAssembler::oldest_waiting() const {
+    if (reads_.empty()) return std::nullopt;
+    return reads_.begin()->second.time;
+}
+
+}  // namespace twinlog
