@@ -111,7 +111,7 @@ std::optional<std::int64_t> parse_duration(std::string_view text) {
 
         if (whole > limit / unit->ns) return std::nullopt;
         total += whole * unit->ns +
-                 static_cast<std::uint64_t>(fraction * static_cast<double>(unit->ns) + 0.5);
+                 static_cast<std::uint64_t>(std::llround(fraction * static_cast<double>(unit->ns)));
         if (total > limit) return std::nullopt;
     }
     if (negative) return static_cast<std::int64_t>(0 - total);
@@ -152,12 +152,12 @@ class LayoutParser {
     [[nodiscard]] const std::string& error() const { return error_; }
 
  private:
-    static constexpr std::string_view fraction_ = ".999999999";
-    static constexpr std::string_view zone_ = "Z07:00";
+    static constexpr std::string_view fraction_element = ".999999999";
+    static constexpr std::string_view zone_element = "Z07:00";
 
     static std::string_view next_element(std::string_view layout) {
         static constexpr std::array<std::string_view, 8> elements = {
-            "2006", "01", "02", "15", "04", "05", fraction_, zone_};
+            "2006", "01", "02", "15", "04", "05", fraction_element, zone_element};
         for (const std::string_view element : elements) {
             if (layout.starts_with(element)) return element;
         }
@@ -206,14 +206,14 @@ class LayoutParser {
         if (element == "05") {
             if (!take_number(element, true, 0, 59, "second", second_)) return false;
             // A fraction is taken even where the layout has none.
-            if (!following.starts_with(fraction_)) take_fraction();
+            if (!following.starts_with(fraction_element)) take_fraction();
             return true;
         }
-        if (element == fraction_) {
+        if (element == fraction_element) {
             take_fraction();
             return true;
         }
-        if (element == zone_) return take_zone(before);
+        if (element == zone_element) return take_zone(before);
         if (!rest_.starts_with(element)) return cannot_parse(element, before);
         rest_.remove_prefix(element.size());
         return true;
@@ -246,16 +246,16 @@ class LayoutParser {
             offset_ = 0;
             return true;
         }
-        if (rest_.size() < 6 || rest_[3] != ':') return cannot_parse(zone_, before);
+        if (rest_.size() < 6 || rest_[3] != ':') return cannot_parse(zone_element, before);
         std::string_view hour_text = rest_.substr(1, 2);
         std::string_view minute_text = rest_.substr(4, 2);
         const std::optional<int> hours = number(hour_text, true);
         const std::optional<int> minutes = number(minute_text, true);
-        if (!hours || !minutes) return cannot_parse(zone_, before);
+        if (!hours || !minutes) return cannot_parse(zone_element, before);
         // Go lets 24 hours and 60 minutes pass.
         if (*hours > 24) return out_of_range("time zone offset hour");
         if (*minutes > 60) return out_of_range("time zone offset minute");
-        if (rest_[0] != '+' && rest_[0] != '-') return cannot_parse(zone_, before);
+        if (rest_[0] != '+' && rest_[0] != '-') return cannot_parse(zone_element, before);
         offset_ = (*hours * 60 + *minutes) * 60 * (rest_[0] == '-' ? -1 : 1);
         rest_.remove_prefix(6);
         return true;
@@ -401,9 +401,9 @@ std::string human_duration(std::int64_t ns) {
     if (minutes < 60) return count(minutes, "minutes");
     if (hours == 1) return "About an hour";
     if (hours < 48) return count(hours, "hours");
-    if (hours < 24 * 7 * 2) return count(hours / 24, "days");
-    if (hours < 24 * 30 * 2) return count(hours / 24 / 7, "weeks");
-    if (hours < 24 * 365 * 2) return count(hours / 24 / 30, "months");
+    if (hours < 24L * 7 * 2) return count(hours / 24, "days");
+    if (hours < 24L * 30 * 2) return count(hours / 24 / 7, "weeks");
+    if (hours < 24L * 365 * 2) return count(hours / 24 / 30, "months");
     return count(seconds / 3600 / 24 / 365, "years");
 }
 
