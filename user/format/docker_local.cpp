@@ -4,11 +4,20 @@
 
 #include <cstdint>
 #include <limits>
-#include <optional>
+
+#include "format/protobuf.h"
 
 namespace twinlog::docker_local {
 
 namespace {
+
+using protobuf::bytes_size;
+using protobuf::Fields;
+using protobuf::number_size;
+using protobuf::put_bytes;
+using protobuf::put_number;
+using protobuf::put_varint;
+using protobuf::wire_bytes;
 
 // Field numbers, twinlog_entry.proto.
 enum Field : std::uint32_t {
@@ -17,17 +26,11 @@ enum Field : std::uint32_t {
     field_line = 3,
     field_partial = 4,
     field_partial_metadata = 5,
+    field_attributes = 6,
     field_position = 1000,
     field_run = 1001,
     field_writer = 1002,
     field_gap = 1003,
-};
-
-enum WireType : std::uint32_t {
-    wire_varint = 0,
-    wire_fixed64 = 1,
-    wire_bytes = 2,
-    wire_fixed32 = 5
 };
 
 // A source that Docker does not know and so does not print.
@@ -37,25 +40,6 @@ constexpr std::string_view gap_source_stderr = "gap-stderr";
 std::string_view stored_source(const Entry& entry) {
     if (!entry.gap) return source_name(entry.source);
     return entry.source == Source::stdout_ ? gap_source_stdout : gap_source_stderr;
-}
-
-void put_varint(std::string& out, std::uint64_t value) {
-    while (value >= 0x80) {
-        out += static_cast<char>(value | 0x80U);
-        value >>= 7U;
-    }
-    out += static_cast<char>(value);
-}
-
-void put_number(std::string& out, std::uint32_t field, std::uint64_t value) {
-    put_varint(out, field << 3U | wire_varint);
-    put_varint(out, value);
-}
-
-void put_bytes(std::string& out, std::uint32_t field, std::string_view bytes) {
-    put_varint(out, field << 3U | wire_bytes);
-    put_varint(out, bytes.size());
-    out += bytes;
 }
 
 void put_length(char* at, std::size_t length) {
@@ -70,23 +54,6 @@ std::size_t get_length(std::string_view bytes) {
         length = length << 8U | static_cast<unsigned char>(bytes[i]);
     }
     return length;
-}
-
-std::size_t varint_size(std::uint64_t value) {
-    std::size_t size = 1;
-    while (value >= 0x80) {
-        value >>= 7U;
-        ++size;
-    }
-    return size;
-}
-
-std::size_t number_size(std::uint32_t field, std::uint64_t value) {
-    return varint_size(field << 3U) + varint_size(value);
-}
-
-std::size_t bytes_size(std::uint32_t field, std::size_t length) {
-    return varint_size(field << 3U) + varint_size(length) + length;
 }
 
 void put_partial(std::string& out, const Partial& partial) {
@@ -122,94 +89,6 @@ void put_gap(std::string& out, const Gap& gap) {
     put_number(out, 2, reason);
 }
 
-// One protobuf field after the other; every length is checked against what is there.
-class Fields {
- public:
-    // missing: how many bytes of the message come after those that are there.
-    explicit Fields(std::string_view message, std::size_t missing = 0)
-        : rest_(message), missing_(missing) {}
-
-    // False at the end or at something that is no field; then failed() tells which.
-    bool next() {
-        if (rest_.empty() || failed_) return false;
-        const auto tag = take_varint();
-        if (!tag || *tag >> 3U == 0 || *tag >> 3U > std::numeric_limits<std::uint32_t>::max()) {
-            return fail();
-        }
-        field_ = static_cast<std::uint32_t>(*tag >> 3U);
-        wire_ = static_cast<std::uint32_t>(*tag & 7U);
-        number_ = 0;
-        bytes_ = {};
-        switch (wire_) {
-            case wire_varint: {
-                const auto value = take_varint();
-                if (!value) return fail();
-                number_ = *value;
-                return true;
-            }
-            case wire_bytes: {
-                const auto size = take_varint();
-                return size && take(*size) ? true : fail();
-            }
-            case wire_fixed64:
-                return take(8) ? true : fail();
-            case wire_fixed32:
-                return take(4) ? true : fail();
-            default:
-                return fail();
-        }
-    }
-
-    [[nodiscard]] bool failed() const { return failed_; }
-    // It failed for no other reason than the bytes that are missing.
-    [[nodiscard]] bool ran_out() const { return ran_out_; }
-    [[nodiscard]] bool is_number(std::uint32_t field) const {
-        return field_ == field && wire_ == wire_varint;
-    }
-    [[nodiscard]] bool is_bytes(std::uint32_t field) const {
-        return field_ == field && wire_ == wire_bytes;
-    }
-    [[nodiscard]] std::uint64_t number() const { return number_; }
-    [[nodiscard]] std::string_view bytes() const { return bytes_; }
-
- private:
-    bool fail() {
-        failed_ = true;
-        return false;
-    }
-
-    bool take(std::uint64_t size) {
-        if (size > rest_.size()) {
-            ran_out_ = size - rest_.size() <= missing_;
-            return false;
-        }
-        bytes_ = rest_.substr(0, size);
-        rest_.remove_prefix(size);
-        return true;
-    }
-
-    std::optional<std::uint64_t> take_varint() {
-        std::uint64_t value = 0;
-        for (unsigned shift = 0; shift < 70 && !rest_.empty(); shift += 7) {
-            const auto byte = static_cast<unsigned char>(rest_.front());
-            rest_.remove_prefix(1);
-            if (shift < 64) value |= static_cast<std::uint64_t>(byte & 0x7fU) << shift;
-            if (byte < 0x80) return value;
-        }
-        ran_out_ = rest_.empty() && missing_ > 0;
-        return std::nullopt;
-    }
-
-    std::string_view rest_;
-    std::size_t missing_;
-    bool failed_ = false;
-    bool ran_out_ = false;
-    std::uint32_t field_ = 0;
-    std::uint32_t wire_ = 0;
-    std::uint64_t number_ = 0;
-    std::string_view bytes_;
-};
-
 bool decode_partial(std::string_view message, Partial& partial) {
     Fields fields(message);
     while (fields.next()) {
@@ -244,6 +123,13 @@ bool decode_gap(std::string_view message, Gap& gap) {
     return !fields.failed();
 }
 
+// They stand one after the other; one that somebody put elsewhere is not worth a copy of all.
+void add_attribute(std::string_view field, std::string_view& attributes) {
+    if (attributes.empty()) attributes = field;
+    if (attributes.data() + attributes.size() != field.data()) return;
+    attributes = {attributes.data(), attributes.size() + field.size()};
+}
+
 bool decode_message(std::string_view message, Frame& frame) {
     Entry& entry = frame.entry;
     std::string_view source;
@@ -262,6 +148,8 @@ bool decode_message(std::string_view message, Frame& frame) {
         } else if (fields.is_bytes(field_partial_metadata)) {
             if (!decode_partial(fields.bytes(), metadata)) return false;
             partial = true;
+        } else if (fields.is_bytes(field_attributes)) {
+            add_attribute(fields.whole(), entry.attributes);
         } else if (fields.is_number(field_position)) {
             entry.position = fields.number();
         } else if (fields.is_number(field_run)) {
@@ -287,6 +175,36 @@ bool possible(std::size_t message) {
     return message > 0 && message <= max_message;
 }
 
+class LocalEncoder : public EntryEncoder {
+ public:
+    void append(const Entry& entry, std::string& out) override { docker_local::append(entry, out); }
+};
+
+class LocalDecoder : public EntryDecoder {
+ public:
+    Frame decode(std::string_view bytes, bool /*at_end*/) override {
+        Frame frame = docker_local::decode(bytes);
+        if (frame.state == FrameState::damaged) frame.size = 1;
+        return frame;
+    }
+};
+
+class LocalFormat : public LogFormat {
+ public:
+    [[nodiscard]] std::string_view name() const override { return "local"; }
+    [[nodiscard]] std::unique_ptr<EntryEncoder> encoder() const override {
+        return std::make_unique<LocalEncoder>();
+    }
+    [[nodiscard]] std::unique_ptr<EntryDecoder> decoder(
+        const DecoderOptions& /*options*/) const override {
+        return std::make_unique<LocalDecoder>();
+    }
+    [[nodiscard]] std::vector<LogPlace> places(const LogOwner& /*owner*/) const override {
+        return {{"container-cached.log"}};
+    }
+    [[nodiscard]] Ending ending() const override { return Ending::frame; }
+};
+
 }  // namespace
 
 void append(const Entry& entry, std::string& out) {
@@ -298,6 +216,7 @@ void append(const Entry& entry, std::string& out) {
     }
     if (!entry.line.empty()) put_bytes(out, field_line, entry.line);
     if (entry.partial) put_partial(out, *entry.partial);
+    out += entry.attributes;
     if (entry.position != 0) put_number(out, field_position, entry.position);
     if (entry.run != 0) put_number(out, field_run, entry.run);
     if (entry.writer) put_writer(out, *entry.writer);
@@ -352,6 +271,11 @@ std::size_t frame_size_from_trailer(std::string_view trailer) {
     if (trailer.size() < length_size) return 0;
     const std::size_t message = get_length(trailer);
     return possible(message) ? message + frame_overhead : 0;
+}
+
+const LogFormat& format() {
+    static const LocalFormat local;
+    return local;
 }
 
 }  // namespace twinlog::docker_local

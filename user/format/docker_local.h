@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "format/entry.h"
+#include "format/log_format.h"
 
 namespace twinlog::docker_local {
 
@@ -22,18 +23,8 @@ inline constexpr std::size_t max_message = 1'000'000;
 // none.
 void append(const Entry& entry, std::string& out);
 
-enum class FrameState : unsigned char {
-    whole,
-    need_more,  // what is there may be the beginning of a frame
-    damaged,    // no frame begins here
-};
-
-struct Frame {
-    FrameState state = FrameState::damaged;
-    std::size_t size = 0;       // of the whole frame, bytes; 0 if damaged
-    bool known_source = false;  // stdout, stderr, or a gap of one; all else is not ours to show
-    Entry entry;                // borrows from the bytes that were decoded
-};
+using twinlog::Frame;
+using twinlog::FrameState;
 
 // The frame that begins with the first byte. Reads no byte outside, whatever they say. An empty
 // message is damage: it is what a crash leaves as zeros at a file's end.
@@ -46,5 +37,8 @@ bool begins_frame(std::string_view bytes);
 
 // trailer: length_size bytes. Size of the frame that they end, 0 if they can't end one.
 std::size_t frame_size_from_trailer(std::string_view trailer);
+
+// The format by its name, "local". The functions above are its own, for speed.
+const LogFormat& format();
 
 }  // namespace twinlog::docker_local

@@ -19,4 +19,10 @@ std::string_view gap_reason_text(GapReason reason) {
     return "unknown reason";
 }
 
+std::uint64_t stream_bytes(const Entry& entry) {
+    if (entry.gap) return entry.gap->bytes;
+    const bool complete = !entry.partial || entry.partial->last;
+    return entry.line.size() + (complete ? 1 : 0);
+}
+
 }  // namespace twinlog

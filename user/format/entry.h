@@ -19,7 +19,7 @@ inline constexpr std::string_view source_name(Source source) {
 struct Writer {
     std::uint32_t pid = 0;  // thread group, what ps shows
     std::uint32_t tid = 0;
-    std::string_view comm;  // hostile: the process chooses it; at most 15 bytes
+    std::string_view comm;     // hostile: the process chooses it; at most 15 bytes
     std::uint32_t ns_pid = 0;  // pid as its own pid namespace sees it
 
     bool operator==(const Writer&) const = default;
@@ -67,7 +67,13 @@ struct Entry {
     std::optional<Writer> writer;  // none for a gap
     std::optional<Gap> gap;        // set: this entry has no line, it stands for missing bytes
 
+    // Docker's "extra attributes" (labels, env, tag), as attributes.h packs them; empty: none.
+    std::string_view attributes = {};
+
     bool operator==(const Entry&) const = default;
 };
+
+// How much of its stream an entry stands for: a complete line had a newline that is not stored.
+std::uint64_t stream_bytes(const Entry& entry);
 
 }  // namespace twinlog

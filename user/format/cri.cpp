@@ -1,0 +1,165 @@
+// Writer and reader of CRI lines. A place where bytes are missing is a piece without text whose
+// second tag tells it: readers of this format split tags at colons and look at the first.
+#include "format/cri.h"
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+
+#include "format/pieces.h"
+#include "format/timestamp.h"
+
+namespace twinlog {
+
+namespace {
+
+// Far more than any runtime's limit for a line, which is 16 KiB where nobody changed it.
+constexpr std::size_t max_line = std::size_t{4} << 20U;
+
+constexpr std::string_view gap_tag = "twinlog-lost-";
+
+class CriEncoder : public EntryEncoder {
+ public:
+    void append(const Entry& entry, std::string& out) override {
+        append_rfc3339_nano(entry.time_ns, out);
+        out += ' ';
+        out += source_name(entry.source);
+        if (entry.gap) {
+            out += " P:";
+            out += gap_tag;
+            out += std::to_string(entry.gap->bytes) + '-' +
+                   std::to_string(static_cast<unsigned>(entry.gap->reason)) + " \n";
+            return;
+        }
+        out += !entry.partial || entry.partial->last ? " F " : " P ";
+        out += entry.line;
+        out += '\n';
+    }
+};
+
+// Takes the text before the next space off the front; all of it where there is none.
+std::string_view take_word(std::string_view& text) {
+    const std::size_t end = std::min(text.find(' '), text.size());
+    const std::string_view word = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    return word;
+}
+
+std::optional<Gap> parse_gap(std::string_view tag) {
+    if (!tag.starts_with(gap_tag)) return std::nullopt;
+    tag.remove_prefix(gap_tag.size());
+    std::uint64_t bytes = 0;
+    std::uint8_t reason = 0;
+    const char* const end = tag.data() + tag.size();
+    const auto [dash, bad_bytes] = std::from_chars(tag.data(), end, bytes);
+    if (bad_bytes != std::errc{} || dash == end || *dash != '-') return std::nullopt;
+    const auto [stop, bad_reason] = std::from_chars(dash + 1, end, reason);
+    if (bad_reason != std::errc{} || stop != end) return std::nullopt;
+    return Gap{bytes, static_cast<GapReason>(reason)};
+}
+
+class CriDecoder : public EntryDecoder {
+ public:
+    Frame decode(std::string_view bytes, bool at_end) override {
+        Frame frame;
+        const std::size_t newline = bytes.substr(0, max_line).find('\n');
+        if (newline == std::string_view::npos) {
+            const bool too_long = bytes.size() >= max_line;
+            // A text without its newline cannot be told from a torn one, even at the end.
+            (void)at_end;
+            frame.state = too_long ? FrameState::damaged : FrameState::need_more;
+            frame.size = too_long ? bytes.size() : bytes.size() + 1;
+            return frame;
+        }
+        frame.size = newline + 1;
+        if (parse(bytes.substr(0, newline), frame)) frame.state = FrameState::whole;
+        return frame;
+    }
+
+ private:
+    bool parse(std::string_view line, Frame& frame) {
+        Entry& entry = frame.entry;
+        const auto time = parse_rfc3339(take_word(line));
+        if (!time) return false;
+        entry.time_ns = *time;
+        const std::string_view stream = take_word(line);
+        entry.source = stream == source_name(Source::stderr_) ? Source::stderr_ : Source::stdout_;
+        if (stream != source_name(entry.source)) return false;
+        std::string_view tags = take_word(line);
+        const std::string_view first = tags.substr(0, tags.find(':'));
+        if (first != "P" && first != "F") return false;
+        frame.known_source = true;
+        tags.remove_prefix(std::min(first.size() + 1, tags.size()));
+        if (line.empty()) entry.gap = parse_gap(tags);
+        if (entry.gap) return true;
+        entry.line = line;
+        entry.partial = pieces_.next(entry.source, first == "F", entry.time_ns);
+        return true;
+    }
+
+    Pieces pieces_;
+};
+
+// One name of a path. What it is made of is hostile; Kubernetes' own names pass unchanged.
+std::string safe_name(std::string_view text, std::string_view fallback) {
+    constexpr std::size_t longest = 100;
+    std::string name;
+    for (const char c : text.substr(0, longest)) {
+        const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+                           (c >= 'A' && c <= 'Z') || c == '-' || (c == '.' && !name.empty());
+        // An underscore separates the parts of a pod's directory.
+        name += plain ? c : '-';
+    }
+    return name.empty() ? std::string(fallback) : name;
+}
+
+class CriFormat : public LogFormat {
+ public:
+    [[nodiscard]] std::string_view name() const override { return "cri"; }
+    [[nodiscard]] std::unique_ptr<EntryEncoder> encoder() const override {
+        return std::make_unique<CriEncoder>();
+    }
+    [[nodiscard]] std::unique_ptr<EntryDecoder> decoder(
+        const DecoderOptions& /*options*/) const override {
+        return std::make_unique<CriDecoder>();
+    }
+
+    // <namespace>_<pod>_<uid>/<container>/<restarts>.log. Where there is no pod, the runtime stands
+    // for the namespace and the container for its pod, so that agents' patterns still match.
+    [[nodiscard]] std::vector<LogPlace> places(const LogOwner& owner) const override {
+        const auto label = [&owner](const std::string& key) -> std::string_view {
+            const auto found = owner.labels.find(key);
+            return found == owner.labels.end() ? std::string_view() : found->second;
+        };
+        const std::string_view pod = label("io.kubernetes.pod.name");
+        const std::string_view uid = label("io.kubernetes.pod.uid");
+        if (pod.empty() || uid.empty()) {
+            const std::string container = safe_name(owner.name, "container");
+            return {{safe_name(owner.runtime, "container") + '_' + container + '_' +
+                         safe_name(owner.id, "unknown") + '/' + container + "/0.log",
+                     true}};
+        }
+        std::string_view restarts = label("io.kubernetes.container.restartCount");
+        if (restarts.empty()) restarts = label("annotation.io.kubernetes.container.restartCount");
+        const bool is_number = !restarts.empty() && restarts.size() < 10 &&
+                               restarts.find_first_not_of("0123456789") == std::string_view::npos;
+        return {{safe_name(label("io.kubernetes.pod.namespace"), "default") + '_' +
+                     safe_name(pod, "pod") + '_' + safe_name(uid, "unknown") + '/' +
+                     safe_name(label("io.kubernetes.container.name"), "container") + '/' +
+                     (is_number ? std::string(restarts) : "0") + ".log",
+                 true}};
+    }
+
+    [[nodiscard]] Keeps keeps() const override {
+        return {.partials = false, .facts = false, .attributes = false};
+    }
+};
+
+}  // namespace
+
+const LogFormat& cri_format() {
+    static const CriFormat format;
+    return format;
+}
+
+}  // namespace twinlog
