@@ -1,0 +1,43 @@
+// Keeps a store within what its user allows: a size for all, an age, a time for the logs of
+// containers that are gone.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "store/container_info.h"
+#include "store/rotation.h"
+
+namespace twinlog {
+
+struct Retention {
+    std::string store;
+    std::string pods;  // root of the CRI layout; empty: none
+    // Bytes of all logs. Oldest rotated files of the biggest containers go first; live files stay,
+    // so it can be exceeded by one file a container. 0: no limit.
+    std::uint64_t max_total = 0;
+    // ns since the last entry of a rotated file, or of any file of a container that has ended. 0:
+    // no limit.
+    std::int64_t max_age_ns = 0;
+    // ns since the end of a container that its runtime does not know any more; then all of it goes.
+    // Negative: for ever.
+    std::int64_t keep_removed_ns = -1;
+
+    [[nodiscard]] bool any() const {
+        return max_total > 0 || max_age_ns > 0 || keep_removed_ns >= 0;
+    }
+};
+
+// Whether the container's runtime does not know it any more.
+using RemovedCheck = std::function<bool(const ContainerInfo&)>;
+// Logs with a writer, by the path of their live file.
+using ActiveLogs = std::map<std::string, std::shared_ptr<Rotation>>;
+
+// Removes what is beyond the limits, as of now (Unix ns). What cannot be read or removed stays.
+void enforce(const Retention& retention, const ActiveLogs& active, const RemovedCheck& removed,
+             std::int64_t now_ns);
+
+}  // namespace twinlog
