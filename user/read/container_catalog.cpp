@@ -87,7 +87,8 @@ Result<CatalogItem> find_container(const Catalog& catalog, std::string_view want
     if (by_prefix != nullptr) return *by_prefix;
     // The directory bears the id even where the rest can't be read.
     for (const Error& error : catalog.unreadable) {
-        if (!wanted.empty() && error.subject.find("/" + std::string(wanted)) != std::string::npos) {
+        if (!wanted.empty() &&
+            error.subject.find(std::string("/").append(wanted)) != std::string::npos) {
             return fail(error);
         }
     }

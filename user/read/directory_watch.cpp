@@ -45,6 +45,8 @@ Status DirectoryWatch::drain(Changes& changes) {
                 changes.content = changes.names = changes.info = true;
             } else if ((event.mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED)) != 0) {
                 changes.removed = true;
+            } else if (file.ends_with(".tmp")) {
+                // A file in the making: it will be renamed.
             } else if (file == info_name_) {
                 changes.info = true;
             } else if ((event.mask & IN_MODIFY) != 0) {

@@ -26,6 +26,9 @@ class DirectoryWatch {
     // Events begin at this call. info_name is the file of which Changes::info tells.
     static Result<DirectoryWatch> open(const std::string& path, std::string info_name);
 
+    // Readable when drain() may have something to tell.
+    [[nodiscard]] int fd() const { return fd_.get(); }
+
     // Adds to changes; never blocks.
     Status drain(Changes& changes);
     // Blocks until drain() has something to tell, stop_fd is readable, or output_fd has lost its

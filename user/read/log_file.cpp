@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "base/byte_size.h"
@@ -37,6 +38,9 @@ std::string Damage::message() const {
             return bytes == 0
                        ? file + ": rotated away before it was read; lines may be missing here"
                        : file + ": " + count + " were rotated away before they were read";
+        case Kind::compressed:
+            return file + ": cannot be decompressed" + place + " of the compressed file; " + count +
+                   " of it are skipped";
     }
     return file;
 }
@@ -50,10 +54,17 @@ Result<LogFile> LogFile::open(int directory, const std::string& name,
     struct stat status {};
     if (::fstat(fd.get(), &status) != 0) return fail_errno(path, "cannot look at the log");
     if (!S_ISREG(status.st_mode)) return fail(path, "not a regular file");
-    return LogFile(std::move(fd), name, std::move(path), {status.st_dev, status.st_ino});
+    LogFile file(std::move(fd), name, path, {status.st_dev, status.st_ino});
+    if (!name.ends_with(".gz")) return file;
+    auto gzip = GzipReader::open(file.fd_.get(), std::move(path));
+    if (!gzip) return pass_on(std::move(gzip));
+    file.gzip_ = std::move(*gzip);
+    file.facts_ = read_gzip_header(file.fd_.get()).value_or(GzipFacts{});
+    return file;
 }
 
-Result<std::size_t> LogFile::read_at(std::uint64_t position, char* to, std::size_t size) const {
+Result<std::size_t> LogFile::read_at(std::uint64_t position, char* to, std::size_t size) {
+    if (gzip_) return gzip_->read_at(position, to, size);
     std::size_t done = 0;
     while (done < size) {
         const ssize_t got =
@@ -102,6 +113,7 @@ void LogFile::seek(std::uint64_t position) {
 // Whether the file is shorter than what was read of it. A store that recovers from a crash cuts off
 // torn entries only, which were not given out, so that is no loss.
 Result<bool> LogFile::check_shrunk() {
+    if (gzip_) return false;
     const Result<std::uint64_t> now = size();
     if (!now) return fail(now.error());
     if (*now >= position_) return false;
@@ -120,6 +132,15 @@ LogFile::Step LogFile::report_skipped(Damage::Kind kind) {
     damage_ = {kind, name_, *skipping_from_, position_ - *skipping_from_};
     skipping_from_.reset();
     return Step::damage;
+}
+
+// Tells once that what follows cannot be decompressed; sets damage_.
+bool LogFile::report_undecompressed() {
+    if (!gzip_ || !gzip_->damaged_at() || damage_told_) return false;
+    const auto whole = size();
+    const std::uint64_t at = *gzip_->damaged_at();
+    damage_ = {Damage::Kind::compressed, name_, at, whole && *whole > at ? *whole - at : 0};
+    return damage_told_ = true;
 }
 
 // Drops the unfinished entry that begins here if a whole one follows it in the buffer.
@@ -146,6 +167,7 @@ Result<LogFile::Step> LogFile::next(Ending ending) {
             consume(frame.size);
             if (!frame.known_source) continue;
             entry_ = frame.entry;
+            entry_size_ = frame.size;
             return Step::entry;
         }
         if (frame.state != docker_local::FrameState::need_more) {
@@ -167,6 +189,7 @@ Result<LogFile::Step> LogFile::next(Ending ending) {
             consume(rest);
             return report_skipped(torn ? Damage::Kind::torn : Damage::Kind::skipped);
         }
+        if (report_undecompressed()) return Step::damage;
         // The unfinished entry is read afresh next time: after a crash it may have been cut off and
         // another written in its place.
         end_ = begin_;
@@ -176,7 +199,26 @@ Result<LogFile::Step> LogFile::next(Ending ending) {
     }
 }
 
-Result<std::uint64_t> LogFile::seek_tail(std::uint64_t wanted) {
+// Twice through the file: a compressed one has no way back.
+Result<std::uint64_t> LogFile::seek_tail_forward(std::uint64_t wanted, bool gaps) {
+    std::uint64_t total = 0;
+    std::uint64_t pass = 0;  // entries to leave out
+    for (int round = 0; round < 2; ++round) {
+        seek(0);
+        damage_told_ = false;
+        for (std::uint64_t passed = 0; round == 0 || passed < pass;) {
+            const Result<Step> step = next(Ending::complete);
+            if (!step) return fail(step.error());
+            if (*step == Step::at_end) break;
+            if (*step == Step::entry && (gaps || !entry_.gap)) ++(round == 0 ? total : passed);
+        }
+        pass = total > wanted ? total - wanted : 0;
+    }
+    return std::min(total, wanted);
+}
+
+Result<std::uint64_t> LogFile::seek_tail(std::uint64_t wanted, bool gaps) {
+    if (gzip_) return seek_tail_forward(wanted, gaps);
     const Result<std::uint64_t> length = size();
     if (!length) return fail(length.error());
 
@@ -230,7 +272,7 @@ Result<std::uint64_t> LogFile::seek_tail(std::uint64_t wanted) {
                     if (!any || wanted > 0) start = wanted > 0 ? from : at;
                     any = true;
                     if (wanted == 0) break;
-                    if (!frame.entry.gap && ++found == wanted) break;
+                    if ((gaps || !frame.entry.gap) && ++found == wanted) break;
                     at = from;
                 }
             }
@@ -240,6 +282,156 @@ Result<std::uint64_t> LogFile::seek_tail(std::uint64_t wanted) {
     // Fewer than wanted: from the very beginning, so that damage there is told, too.
     seek(found == wanted ? start : 0);
     return found;
+}
+
+namespace {
+
+// The pieces of a cut line bear the time of the first one, however late they came.
+bool has_own_time(const Entry& entry) {
+    return !entry.partial || entry.partial->ordinal <= 1;
+}
+
+// Entries that one after the other fill some bytes from `next` on.
+struct Chain {
+    std::size_t start = 0;
+    std::size_t next = 0;
+};
+
+// Where an entry begins in the first half of a piece of a file. A line may hold bytes that look
+// like entries, even so that they go on in the next lines: only if all that can be entries come
+// together at the same places is it sure.
+std::optional<std::size_t> find_entry(std::string_view bytes) {
+    std::vector<Chain> chains;
+    for (std::size_t at = 0; at < bytes.size();) {
+        const auto chain = std::find_if(chains.begin(), chains.end(),
+                                        [at](const Chain& item) { return item.next == at; });
+        const bool is_known = chain != chains.end();
+        if (is_known || (at < bytes.size() / 2 && bytes[at] == 0)) {
+            const Frame frame = docker_local::decode(bytes.substr(at));
+            if (frame.state == FrameState::whole) {
+                const std::size_t next = at + frame.size;
+                const bool joins =
+                    std::any_of(chains.begin(), chains.end(),
+                                [next](const auto& item) { return item.next == next; });
+                if (is_known && joins) {
+                    chains.erase(chain);
+                } else if (is_known) {
+                    chain->next = next;
+                } else if (!joins) {
+                    chains.push_back({at, next});
+                }
+            } else if (is_known && frame.state == FrameState::damaged) {
+                chains.erase(chain);
+            } else if (is_known) {
+                chain->next = bytes.size();
+            }
+        }
+        // The next place where anything can begin: the first byte of a length is zero.
+        std::size_t next = bytes.size();
+        if (at + 1 < bytes.size() / 2) next = std::min(next, bytes.find('\0', at + 1));
+        for (const Chain& item : chains) {
+            if (item.next > at) next = std::min(next, item.next);
+        }
+        at = next;
+    }
+    if (chains.size() != 1) return std::nullopt;
+    return chains.front().start;
+}
+
+}  // namespace
+
+Result<std::optional<LogFile::Look>> LogFile::look_at(std::uint64_t position) {
+    constexpr std::size_t look_size = std::size_t{64} * 1024;
+    constexpr int most_entries = 64;
+    std::vector<char> bytes(look_size);
+    const Result<std::size_t> got = read_at(position, bytes.data(), bytes.size());
+    if (!got) return fail(got.error());
+    const std::string_view there(bytes.data(), *got);
+    const std::optional<std::size_t> start = position == 0 ? 0 : find_entry(there);
+    if (!start) return std::optional<Look>();
+    std::optional<Look> look;
+    std::size_t at = *start;
+    for (int count = 0; count < most_entries; ++count) {
+        const Frame frame = docker_local::decode(there.substr(at));
+        if (frame.state != FrameState::whole) break;
+        at += frame.size;
+        if (!frame.known_source || !has_own_time(frame.entry)) continue;
+        if (!look) look = Look{position + *start, frame.entry.time_ns};
+        look->newest = std::max(look->newest, frame.entry.time_ns);
+    }
+    return look;
+}
+
+Status LogFile::seek_time(std::int64_t time_ns) {
+    // Entries of two streams, and those of a clock that is being corrected, may be out of order by
+    // so much.
+    constexpr std::int64_t disorder = 1'000'000'000;
+    constexpr std::uint64_t near_enough = block_size;
+    if (gzip_ || time_ns < std::numeric_limits<std::int64_t>::min() + disorder) return {};
+    const Result<std::uint64_t> length = size();
+    if (!length) return fail(length.error());
+    std::uint64_t low = 0;
+    std::uint64_t high = *length;
+    std::optional<std::int64_t> before;  // newest of what stands at low
+    while (high - low > near_enough) {
+        const std::uint64_t middle = low + (high - low) / 2;
+        const auto look = look_at(middle);
+        if (!look) return fail(look.error());
+        if (!*look || (*look)->position >= high) break;
+        // The clock was set back: what is sorted by halves must be in order.
+        if (before && (*look)->newest < *before - disorder) {
+            low = 0;
+            break;
+        }
+        if ((*look)->newest >= time_ns - disorder) {
+            high = middle;
+        } else {
+            low = (*look)->position;
+            before = (*look)->newest;
+        }
+    }
+    const auto last = low > 0 ? newest_time() : Result<std::optional<std::int64_t>>();
+    if (!last) return fail(last.error());
+    if (before && *last && **last < *before - disorder) low = 0;
+    seek(low);
+    return {};
+}
+
+Result<std::optional<std::int64_t>> LogFile::newest_time() {
+    if (gzip_) return facts_.last_ns;
+    constexpr std::size_t tail_size = std::size_t{256} * 1024;
+    constexpr int most_entries = 64;
+    const Result<std::uint64_t> length = size();
+    if (!length) return fail(length.error());
+    std::vector<char> bytes(std::min<std::uint64_t>(*length, tail_size));
+    const Result<std::size_t> got = read_at(*length - bytes.size(), bytes.data(), bytes.size());
+    if (!got) return fail(got.error());
+    std::string_view rest(bytes.data(), *got);
+    std::optional<std::int64_t> newest;
+    for (int count = 0; count < most_entries && rest.size() >= docker_local::frame_overhead;
+         ++count) {
+        const std::size_t size = docker_local::frame_size_from_trailer(
+            rest.substr(rest.size() - docker_local::length_size));
+        // Damaged: nothing can be said of the file.
+        if (size == 0) return std::optional<std::int64_t>();
+        if (size > rest.size()) break;
+        const Frame frame = docker_local::decode(rest.substr(rest.size() - size));
+        if (frame.state != FrameState::whole) return std::optional<std::int64_t>();
+        rest.remove_suffix(size);
+        if (!has_own_time(frame.entry)) continue;
+        newest = std::max(newest.value_or(frame.entry.time_ns), frame.entry.time_ns);
+    }
+    return newest;
+}
+
+Result<std::optional<std::int64_t>> LogFile::first_time() {
+    if (gzip_) return facts_.first_ns;
+    std::vector<char> bytes(std::size_t{64} * 1024);
+    const Result<std::size_t> got = read_at(0, bytes.data(), bytes.size());
+    if (!got) return fail(got.error());
+    const Frame frame = docker_local::decode(std::string_view(bytes.data(), *got));
+    if (frame.state != FrameState::whole) return std::optional<std::int64_t>();
+    return std::optional<std::int64_t>(frame.entry.time_ns);
 }
 
 }  // namespace twinlog

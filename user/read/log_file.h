@@ -1,16 +1,20 @@
-// One log file in Docker's local format, read forward entry by entry and backward for its tail.
+// One log file in Docker's local format, plain or compressed: read forward entry by entry, backward
+// for its tail, by halves for a time.
 #pragma once
 
 #include <sys/types.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "format/entry.h"
+#include "store/gzip.h"
 
 namespace twinlog {
 
@@ -21,6 +25,8 @@ struct Damage {
         torn,     // the file ends inside an entry
         shrunk,   // the file became shorter than what was read of it; reading goes on at its start
         rotated,  // files were rotated away before they were read; how much they held is unknown
+        compressed,  // the rest of a compressed file cannot be decompressed; position is in the
+                     // compressed file, bytes what is behind it there
     };
     Kind kind = Kind::skipped;
     std::string file;            // its name without the directory, when it was opened
@@ -51,8 +57,8 @@ class LogFile {
         complete,   // nobody writes any more: damage
     };
 
-    // Opens name in the directory. An error with code ENOENT: it is not there. Anything that is not
-    // a regular file is refused.
+    // Opens name in the directory; a name that ends with .gz is decompressed. An error with code
+    // ENOENT: it is not there. Anything that is not a regular file is refused.
     static Result<LogFile> open(int directory, const std::string& name,
                                 const std::string& directory_path);
 
@@ -61,15 +67,34 @@ class LogFile {
     Result<Step> next(Ending ending);
     // After Step::entry; borrows from this object until its next call.
     [[nodiscard]] const Entry& entry() const { return entry_; }
+    // The same as it is stored.
+    [[nodiscard]] std::string_view entry_bytes() const {
+        return {buffer_.data() + begin_ - entry_size_, entry_size_};
+    }
     // After Step::damage.
     [[nodiscard]] const Damage& damage() const { return damage_; }
 
     // Goes to the wanted-th entry from the end, to the first if there are fewer; behind the last
     // one for 0. Entries that stand for a gap do not count. Reads backwards and no more than
     // needed. Returns how many it found.
-    Result<std::uint64_t> seek_tail(std::uint64_t wanted);
+    // gaps: those count, too.
+    Result<std::uint64_t> seek_tail(std::uint64_t wanted, bool gaps = false);
+
+    // Goes forward as far as it is sure that no entry before that place has this time or a later
+    // one. Looks at a few places of the file; at none if it is compressed.
+    Status seek_time(std::int64_t time_ns);
+    // No entry is later, as far as its end tells; none: unknown, or there is no entry.
+    Result<std::optional<std::int64_t>> newest_time();
 
     [[nodiscard]] const FileIdentity& identity() const { return identity_; }
+    [[nodiscard]] bool is_compressed() const { return gzip_ != nullptr; }
+    // What a compressed file says of itself.
+    [[nodiscard]] const GzipFacts& facts() const { return facts_; }
+    // Of the first entry; none: there is none yet, or it is not known.
+    Result<std::optional<std::int64_t>> first_time();
+    [[nodiscard]] const std::string& name() const { return name_; }
+    // Where the next entry is looked for.
+    [[nodiscard]] std::uint64_t position() const { return position_; }
 
  private:
     LogFile(UniqueFd fd, std::string name, std::string path, FileIdentity identity)
@@ -79,8 +104,16 @@ class LogFile {
         return {buffer_.data() + begin_, end_ - begin_};
     }
     Result<std::size_t> fill();
-    Result<std::size_t> read_at(std::uint64_t position, char* to, std::size_t size) const;
+    Result<std::size_t> read_at(std::uint64_t position, char* to, std::size_t size);
     Result<std::uint64_t> size() const;
+    Result<std::uint64_t> seek_tail_forward(std::uint64_t wanted, bool gaps);
+    // What stands at some place of the file.
+    struct Look {
+        std::uint64_t position = 0;  // where an entry begins
+        std::int64_t newest = 0;     // time of the latest of the entries there
+    };
+    Result<std::optional<Look>> look_at(std::uint64_t position);
+    bool report_undecompressed();
     Result<bool> check_shrunk();
     void consume(std::size_t bytes);
     void seek(std::uint64_t position);
@@ -91,6 +124,9 @@ class LogFile {
     std::string name_;
     std::string path_;
     FileIdentity identity_;
+    std::unique_ptr<GzipReader> gzip_;  // none: the file is not compressed
+    GzipFacts facts_;
+    bool damage_told_ = false;  // of what cannot be decompressed
 
     std::vector<char> buffer_;
     std::size_t begin_ = 0;  // of what is unread in buffer_
@@ -100,6 +136,7 @@ class LogFile {
         skipping_from_;  // set while looking for the end of a damaged place
 
     Entry entry_;
+    std::size_t entry_size_ = 0;  // in front of begin_
     Damage damage_;
 };
 

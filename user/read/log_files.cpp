@@ -1,46 +1,42 @@
 // Listing and opening of rotated files. Rotation renames .N to .N+1 from the oldest on, so at any
 // instant a higher number means an older file, but names change between listing and opening. What
 // settles the order is a listing made after the files were opened: what is held open keeps its
-// inode.
+// inode. A file that was compressed meanwhile has another inode, but says which one it had.
 #include "read/log_files.h"
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <limits>
 #include <optional>
-#include <string_view>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "store/gzip.h"
 #include "store/layout.h"
+#include "store/rotation.h"
 
 namespace twinlog {
 namespace {
 
 struct Listed {
-    int number = 0;  // 0: the file that is written to
+    RotatedName name;  // number 0: the file that is written to
     ino_t inode = 0;
+    GzipFacts facts = {};  // of a compressed one
 };
 
-std::optional<int> number_of(std::string_view name) {
-    if (!name.starts_with(layout::log_file)) return std::nullopt;
-    name.remove_prefix(layout::log_file.size());
-    if (name.empty()) return 0;
-    if (name.size() < 2 || name[0] != '.' || name[1] < '1' || name[1] > '9') return std::nullopt;
-    int number = 0;
-    const char* const end = name.data() + name.size();
-    const auto [stop, error] = std::from_chars(name.data() + 1, end, number);
-    if (error != std::errc{} || stop != end) return std::nullopt;
-    return number;
+// Plain before compressed.
+bool before(const RotatedName& a, const RotatedName& b) {
+    return a.number != b.number ? a.number < b.number : !a.compressed && b.compressed;
 }
 
 // Newest first. The kernel fills one buffer under the directory's lock, so this is the state of one
@@ -65,14 +61,36 @@ Result<std::vector<Listed>> list(int directory, const std::string& path) {
             std::memcpy(&type, item + offsetof(dirent64, d_type), sizeof type);
             at += length;
             if (type != DT_REG && type != DT_UNKNOWN) continue;
-            if (const auto number = number_of(item + offsetof(dirent64, d_name))) {
-                found.push_back({*number, inode});
+            if (const auto name =
+                    parse_rotated_name(item + offsetof(dirent64, d_name), layout::log_file)) {
+                found.push_back({*name, inode});
             }
         }
     }
     std::sort(found.begin(), found.end(),
-              [](const Listed& a, const Listed& b) { return a.number < b.number; });
+              [](const Listed& a, const Listed& b) { return before(a.name, b.name); });
+    // For a moment there are both; the plain one is as good.
+    const auto same_number = [](const Listed& a, const Listed& b) {
+        return a.name.number == b.name.number;
+    };
+    found.erase(std::unique(found.begin(), found.end(), same_number), found.end());
     return found;
+}
+
+// Fills in facts. False if a file has another name by now.
+bool read_facts(int directory, std::vector<Listed>& listed) {
+    for (Listed& item : listed) {
+        if (!item.name.compressed) continue;
+        const std::string name = std::string(layout::log_file) + rotated_suffix(item.name);
+        const UniqueFd fd(
+            ::openat(directory, name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+        struct stat status {};
+        if (!fd.valid() || ::fstat(fd.get(), &status) != 0 || status.st_ino != item.inode) {
+            return false;
+        }
+        item.facts = read_gzip_header(fd.get()).value_or(GzipFacts{});
+    }
+    return true;
 }
 
 struct Opened {
@@ -80,64 +98,78 @@ struct Opened {
     std::int64_t age;  // higher is older
 };
 
+// Whether the listed file is the one that is open, or what became of it.
+bool is_same(const Listed& listed, LogFile& open) {
+    const ino_t inode = open.identity().inode;
+    if (open.is_compressed() || !listed.name.compressed) {
+        return listed.inode == inode && listed.name.compressed == open.is_compressed();
+    }
+    if (listed.facts.inode != inode) return false;
+    // The number alone is not enough: it may have been another file's before.
+    const auto first = open.first_time();
+    return first && *first && *first == listed.facts.first_ns;
+}
+
 // Of what is no longer listed: it was the oldest.
 constexpr std::int64_t unlisted_age = std::int64_t{1} << 32U;
 
-const Listed* find(const std::vector<Listed>& listed, ino_t inode) {
+const Listed* find(const std::vector<Listed>& listed, LogFile& open) {
     const auto at = std::find_if(listed.begin(), listed.end(),
-                                 [inode](const Listed& item) { return item.inode == inode; });
+                                 [&open](const Listed& item) { return is_same(item, open); });
     return at == listed.end() ? nullptr : &*at;
 }
 
 }  // namespace
 
 Result<NewerFiles> open_newer_files(int directory, const std::string& directory_path,
-                                    const FileIdentity* after) {
+                                    LogFile* after) {
     // Each round that finds something new costs the writer a rotation; a writer cannot go on so.
     constexpr int most_rounds = 100;
     NewerFiles result;
     std::vector<Opened> opened;
-    const auto is_opened = [&opened](ino_t inode) {
-        return std::any_of(opened.begin(), opened.end(), [inode](const Opened& item) {
-            return item.file.identity().inode == inode;
-        });
+    const auto is_opened = [&opened](const Listed& listed) {
+        return std::any_of(opened.begin(), opened.end(),
+                           [&listed](Opened& item) { return is_same(listed, item.file); });
     };
     for (int round = 0; round < most_rounds; ++round) {
-        const Result<std::vector<Listed>> listed = list(directory, directory_path);
+        Result<std::vector<Listed>> listed = list(directory, directory_path);
         if (!listed) return fail(listed.error());
+        if (!read_facts(directory, *listed)) continue;
 
-        const Listed* const end = after != nullptr ? find(*listed, after->inode) : nullptr;
+        const Listed* const end = after != nullptr ? find(*listed, *after) : nullptr;
         result.after_is_gone = after != nullptr && end == nullptr;
         std::int64_t newest = std::numeric_limits<std::int64_t>::max();
         for (Opened& item : opened) {
-            const Listed* const now = find(*listed, item.file.identity().inode);
+            const Listed* const now = find(*listed, item.file);
             // Numbers keep their order below this, even for files that vanished in different
             // rounds.
-            item.age = now != nullptr ? now->number : unlisted_age + item.age;
+            item.age = now != nullptr ? now->name.number : unlisted_age + item.age;
             newest = std::min(newest, item.age);
         }
 
         bool complete = true;
         for (const Listed& item : *listed) {
-            if (end != nullptr && item.number >= end->number) break;
+            if (end != nullptr && item.name.number >= end->name.number) break;
             // What became the newest since the last round can wait for the next call.
-            if (is_opened(item.inode) || (!opened.empty() && item.number < newest)) continue;
+            if (is_opened(item) || (!opened.empty() && item.name.number < newest)) continue;
             complete = false;
         }
         if (complete) break;
 
         for (const Listed& item : *listed) {
-            if (end != nullptr && item.number >= end->number) break;
-            if (is_opened(item.inode)) continue;
+            if (end != nullptr && item.name.number >= end->name.number) break;
+            if (is_opened(item)) continue;
             Result<LogFile> file =
-                LogFile::open(directory, layout::log_name(item.number), directory_path);
+                LogFile::open(directory, std::string(layout::log_file) + rotated_suffix(item.name),
+                              directory_path);
             if (!file) {
                 if (file.error().code == ENOENT) continue;  // moved on, or gone
                 return fail(file.error());
             }
-            const ino_t inode = file->identity().inode;
-            if (is_opened(inode) || (after != nullptr && inode == after->inode)) continue;
-            opened.push_back({std::move(*file), item.number});
+            // Another file may have got the name since.
+            const Listed now{{0, file->is_compressed()}, file->identity().inode, file->facts()};
+            if (is_opened(now) || (after != nullptr && is_same(now, *after))) continue;
+            opened.push_back({std::move(*file), item.name.number});
         }
     }
     std::sort(opened.begin(), opened.end(),

@@ -15,9 +15,10 @@ struct NewerFiles {
     bool after_is_gone = false;
 };
 
-// Opens the log files of a directory that are newer than `after`, all for nullptr. The newest of
+// Opens the log files of a directory that are newer than `after`, which may have been compressed
+// since it was opened; all for nullptr. The newest of
 // the result may already have a successor, which the next call finds; in between none is left out.
 Result<NewerFiles> open_newer_files(int directory, const std::string& directory_path,
-                                    const FileIdentity* after);
+                                    LogFile* after);
 
 }  // namespace twinlog

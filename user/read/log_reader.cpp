@@ -39,6 +39,8 @@ Result<LogReader> LogReader::open(std::string directory, ReadOptions options) {
     if (Status added = reader.add_new_files(); !added) return fail(added.error());
     if (options.tail) {
         if (Status sought = reader.seek_tail(); !sought) return fail(sought.error());
+    } else if (options.since_ns) {
+        if (Status sought = reader.seek_since(); !sought) return fail(sought.error());
     }
     return reader;
 }
@@ -64,8 +66,8 @@ Status LogReader::load_info() {
 Status LogReader::add_new_files() {
     std::optional<FileIdentity> last;
     if (!files_.empty()) last = files_.back().identity();
-    Result<NewerFiles> newer =
-        open_newer_files(directory_fd_.get(), directory_, last ? &*last : nullptr);
+    Result<NewerFiles> newer = open_newer_files(directory_fd_.get(), directory_,
+                                                files_.empty() ? nullptr : &files_.back());
     if (!newer) return fail(newer.error());
     for (LogFile& file : newer->files) files_.push_back(std::move(file));
     // Without a newer file it was not rotation that took this one.
@@ -76,7 +78,7 @@ Status LogReader::add_new_files() {
 Status LogReader::seek_tail() {
     std::uint64_t wanted = *options_.tail;
     for (std::size_t i = files_.size(); i-- > 0;) {
-        const Result<std::uint64_t> found = files_[i].seek_tail(wanted);
+        const Result<std::uint64_t> found = files_[i].seek_tail(wanted, options_.docker_exact);
         if (!found) return fail(found.error());
         wanted -= *found;
         if (wanted > 0) continue;
@@ -84,6 +86,20 @@ Status LogReader::seek_tail() {
         break;
     }
     return {};
+}
+
+// Passes over files that end before since_ns, and over the beginning of the first that does not.
+Status LogReader::seek_since() {
+    // As LogFile::seek_time allows for.
+    constexpr std::int64_t disorder = 1'000'000'000;
+    while (files_.size() > 1) {
+        const auto newest = files_.front().newest_time();
+        if (!newest) return fail(newest.error());
+        if (!*newest || **newest >= *options_.since_ns - disorder) break;
+        files_.pop_front();
+    }
+    if (files_.empty()) return {};
+    return files_.front().seek_time(*options_.since_ns);
 }
 
 LogFile::Ending LogReader::ending() const {
@@ -121,10 +137,7 @@ bool LogReader::missed_before(const Entry& entry) {
             missed = progress.known ? entry.position : 0;
         }
     }
-    const bool has_newline = !entry.gap && (!entry.partial || entry.partial->last);
-    const std::uint64_t length =
-        entry.gap ? entry.gap->bytes : entry.line.size() + (has_newline ? 1 : 0);
-    progress = {true, false, entry.run, entry.position + length};
+    progress = {true, false, entry.run, entry.position + stream_bytes(entry)};
     if (missed > 0 || uncertain) {
         damage_ = {Damage::Kind::rotated, std::string(layout::log_file), 0, missed};
         return true;
@@ -174,14 +187,20 @@ Result<LogReader::Step> LogReader::next() {
             if (!step) return fail(step.error());
             if (*step == LogFile::Step::damage) {
                 damage_ = files_.front().damage();
-                return Step::damage;
+                if (!options_.docker_exact) return Step::damage;
+                if (files_.size() == 1) return finish();
+                files_.pop_front();
+                continue;
             }
             if (*step == LogFile::Step::entry) {
                 stalled_ = false;
                 const Entry& entry = files_.front().entry();
                 const bool missed = watch_ && missed_before(entry);
                 if (options_.until_ns && entry.time_ns > *options_.until_ns) return finish();
-                if (options_.since_ns && entry.time_ns < *options_.since_ns) continue;
+                if (options_.since_ns && entry.time_ns < *options_.since_ns && !since_reached_) {
+                    continue;
+                }
+                since_reached_ = options_.docker_exact;
                 held_ = missed;
                 return missed ? Step::damage : Step::entry;
             }

@@ -25,6 +25,9 @@ struct ReadOptions {
     // of a cut line one, before since and until; entries that stand for a gap are not counted.
     std::optional<std::uint64_t> tail = std::nullopt;
     bool follow = false;  // wait for more until the container ends
+    // As dockerd reads since version 23: nothing is filtered once an entry reached since_ns,
+    // entries for gaps count for tail, and what is damaged ends its file without a word.
+    bool docker_exact = false;
 };
 
 // Needs no daemon and no lock: the files may grow, rotate and vanish while they are read. All files
@@ -51,6 +54,8 @@ class LogReader {
     // After Step::idle, only when following: blocks until something changed. Wake::stop when
     // stop_fd became readable or output_fd lost its reader; -1 stands for none.
     Result<DirectoryWatch::Wake> wait(int stop_fd = -1, int output_fd = -1) const;
+    // Becomes readable when wait() would return; -1 when not following.
+    [[nodiscard]] int watch_fd() const { return watch_ ? watch_->fd() : -1; }
 
  private:
     LogReader(std::string directory, ReadOptions options)
@@ -68,6 +73,7 @@ class LogReader {
     Status look_around();
     Status add_new_files();
     Status seek_tail();
+    Status seek_since();
     [[nodiscard]] LogFile::Ending ending() const;
     Result<std::optional<Step>> at_end();
     Step finish();
@@ -89,6 +95,7 @@ class LogReader {
     bool following_ = false;
     bool stalled_ = false;  // the last look at the newest file found no entry
     bool done_ = false;
+    bool since_reached_ = false;
     std::uint32_t since_look_ = 0;  // entries given out since the directory was looked at
     Damage damage_;
 };
