@@ -63,9 +63,10 @@ static __always_inline u64 wake_up_flags(void)
 	return BPF_RB_FORCE_WAKEUP;
 }
 
+/* Signed: a daemon that took over counts anew while records come, and may be off by some. */
 static __always_inline bool within_budget(struct tw_state *state, u64 size)
 {
-	return state->reserved + size - state->consumed <= stream_budget;
+	return (long long)(state->reserved + size - state->consumed) <= (long long)stream_budget;
 }
 
 /* Position of the next byte at the end that the record is of. */

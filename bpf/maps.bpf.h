@@ -60,6 +60,14 @@ struct {
 	__type(value, struct tw_init);
 } inits SEC(".maps");
 
+/* Who takes over pinned maps looks here first. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct tw_about);
+} about SEC(".maps");
+
 /* Set by user space between open and load. */
 const volatile u64 stream_budget = 32 << 20;	/* ring bytes one stream may hold unconsumed */
 const volatile bool have_user_dynptr = false;	/* bpf_probe_read_user_dynptr is there (6.16) */

@@ -132,6 +132,17 @@ TW_ASSERT(sizeof(struct tw_start) == 696, "tw_start has no hidden padding");
 
 #define TW_PLACE_PIDNS (1ull << 63)
 
+/* Version of all that is declared here, and of what the programs do with it: raise it with each change
+ * that a daemon would misread which takes over maps and programs of another one. */
+#define TW_LAYOUT 1
+
+/* Value of `about`. */
+struct tw_about {
+	u32 layout;	/* TW_LAYOUT */
+	u32 pid;	/* the daemon that uses the maps, or did */
+	u64 instance;	/* random: tells these maps from those before them */
+};
+
 /* Value of `runs`. */
 struct tw_run {
 	u64 run;	/* 0: was there before capture began; only seeding may register it */

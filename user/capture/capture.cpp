@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -99,6 +100,16 @@ struct Capture::Impl {
     bool busy = true;
     std::uint64_t starts_lost = 0;
     std::vector<tw_end> next_ends;
+    bool taken_over = false;
+    bool remove_pins = false;
+    std::uint64_t instance = 0;
+
+    ~Impl() {
+        if (!remove_pins) return;
+        if (auto removed = options.pins.remove(); !removed) {
+            spdlog::error("{}", removed.error().message());
+        }
+    }
 
     Ring& events() { return rings[0]; }
     Ring& output() { return rings[1]; }
@@ -113,6 +124,10 @@ struct Capture::Impl {
     }
 
     Status fill_free_slots();
+    Status open_pins();
+    Status adopt_maps();
+    Status name_instance();
+    void recount();
     Status attach(bpf_program* program);
     Status run_seed(SeedPass pass, std::uint32_t pid);
     Result<std::string> run_iterator(bpf_program* program);
@@ -134,11 +149,118 @@ Status Capture::Impl::fill_free_slots() {
     return {};
 }
 
+// Pinned by their names: what another daemon works with, or worked with.
+Status Capture::Impl::open_pins() {
+    taken_over = options.pins.exist();
+    if (taken_over) {
+        auto adopted = adopt_maps();
+        if (!adopted || taken_over) return adopted;
+    }
+    if (auto made = options.pins.make(); !made) return made;
+    remove_pins = true;
+    return {};
+}
+
+Status Capture::Impl::adopt_maps() {
+    Pins& pins = options.pins;
+    const char* const way_out = "`twinlog stop` with this store removes it";
+    const std::uint32_t zero = 0;
+    tw_about about{};
+    const UniqueFd about_map(bpf_obj_get(pins.path("about").c_str()));
+    if ((about_map.valid() || errno != ENOENT) &&
+        bpf_map_lookup_elem(about_map.get(), &zero, &about) != 0) {
+        return fail_errno(pins.directory(), "what a former daemon left here cannot be read",
+                          way_out);
+    }
+    if (about.layout == 0) {
+        // Killed before it was ready: nothing was captured.
+        taken_over = false;
+        return pins.remove();
+    }
+    if (about.layout != TW_LAYOUT) {
+        return fail(
+            pins.directory(),
+            "a twinlog with another layout of its maps (" + std::to_string(about.layout) +
+                ", not " + std::to_string(TW_LAYOUT) + ") left records here",
+            "start that version once more and end it with SIGTERM; " + std::string(way_out));
+    }
+    const UniqueFd output_map(bpf_obj_get(pins.path("output").c_str()));
+    bpf_map_info info{};
+    std::uint32_t size = sizeof(info);
+    if (!output_map.valid() || bpf_obj_get_info_by_fd(output_map.get(), &info, &size) != 0) {
+        return fail_errno(pins.directory(), "what a former daemon left here cannot be read",
+                          way_out);
+    }
+    if (info.max_entries != options.ring_size) {
+        spdlog::warn("the ring of the former daemon is used on: {} bytes", info.max_entries);
+        options.ring_size = info.max_entries;
+    }
+    return {};
+}
+
+Status Capture::Impl::name_instance() {
+    const int map = bpf_map__fd(skeleton->maps.about);
+    const std::uint32_t zero = 0;
+    tw_about about{};
+    if (bpf_map_lookup_elem(map, &zero, &about) != 0) {
+        return fail_errno("BPF map about", "reading it");
+    }
+    if (about.layout != TW_LAYOUT) {
+        if (auto filled = fill_free_slots(); !filled) return filled;
+        about.layout = TW_LAYOUT;
+        if (::getrandom(&about.instance, sizeof(about.instance), 0) !=
+            static_cast<ssize_t>(sizeof(about.instance))) {
+            return fail_errno("BPF map about", "naming the maps");
+        }
+    }
+    about.pid = static_cast<std::uint32_t>(::getpid());
+    if (bpf_map_update_elem(map, &zero, &about, BPF_ANY) != 0) {
+        return fail_errno("BPF map about", "filling it");
+    }
+    instance = about.instance;
+    return {};
+}
+
+// A daemon that was killed between its two ways of giving back the ring's room has left counts that
+// do not agree.
+void Capture::Impl::recount() {
+    // Read first: a record that comes meanwhile counts as not consumed, never as consumed twice.
+    std::vector<std::uint64_t> reserved(TW_STREAMS);
+    for (std::uint32_t slot = 0; slot < TW_STREAMS; ++slot) {
+        if (state(slot).id != 0) reserved[slot] = std::atomic_ref(state(slot).reserved).load();
+    }
+    std::vector<std::uint64_t> waiting(TW_STREAMS);
+    const std::uint64_t end = output().produced();
+    for (auto bytes = output().next(end); !bytes.empty(); bytes = output().next(end)) {
+        if (bytes.size() < sizeof(tw_data)) continue;
+        const auto& record = *reinterpret_cast<const tw_data*>(bytes.data());
+        if (record.slot < TW_STREAMS && state(record.slot).id == record.stream) {
+            waiting[record.slot] += bytes.size();
+        }
+    }
+    output().rewind();
+    for (std::uint32_t slot = 0; slot < TW_STREAMS; ++slot) {
+        if (reserved[slot] == 0) continue;
+        std::atomic_ref(state(slot).consumed)
+            .store(reserved[slot] - std::min(reserved[slot], waiting[slot]));
+    }
+}
+
 Status Capture::Impl::attach(bpf_program* program) {
+    const std::string subject = std::string("BPF program ") + bpf_program__name(program);
+    const std::string pin = options.pins.path(bpf_program__name(program));
+    if (options.pins.usable() && ::access(pin.c_str(), F_OK) == 0) {
+        Link pinned(bpf_link__open(pin.c_str()));
+        if (!pinned) return fail_errno(subject, "taking it over");
+        links.push_back(std::move(pinned));
+        return {};
+    }
     Link link(bpf_program__attach(program));
     if (!link) {
-        return fail_errno(std::string("BPF program ") + bpf_program__name(program), "attaching it",
-                          "`twinlog doctor` says what this kernel allows");
+        return fail_errno(subject, "attaching it", "`twinlog doctor` says what this kernel allows");
+    }
+    if (options.pins.usable() && bpf_link__pin(link.get(), pin.c_str()) != 0) {
+        return fail_errno(subject, "pinning it to " + pin);
     }
     links.push_back(std::move(link));
     return {};
@@ -257,10 +379,27 @@ Result<std::unique_ptr<Capture>> Capture::load(const CaptureOptions& options) {
     impl->skeleton.reset(tracepoint_bpf__open());
     if (!impl->skeleton) return fail_errno("BPF programs", "opening them");
     tracepoint_bpf& skeleton = *impl->skeleton;
-    bpf_map__set_max_entries(skeleton.maps.output, static_cast<std::uint32_t>(options.ring_size));
+    if (impl->options.pins.usable()) {
+        if (auto opened = impl->open_pins(); !opened) return pass_on(std::move(opened));
+        // The names of libbpf's own are cut off and changed: they get ours.
+        for (const auto& [map, name] : {std::pair{skeleton.maps.events, "events"},
+                                        {skeleton.maps.output, "output"},
+                                        {skeleton.maps.streams, "streams"},
+                                        {skeleton.maps.states, "states"},
+                                        {skeleton.maps.free_slots, "free_slots"},
+                                        {skeleton.maps.runs, "runs"},
+                                        {skeleton.maps.inits, "inits"},
+                                        {skeleton.maps.about, "about"},
+                                        {skeleton.maps.data, "counters"},
+                                        {skeleton.maps.bss, "variables"}}) {
+            bpf_map__set_pin_path(map, impl->options.pins.path(name).c_str());
+        }
+    }
+    const std::uint64_t ring_size = impl->options.ring_size;
+    bpf_map__set_max_entries(skeleton.maps.output, static_cast<std::uint32_t>(ring_size));
     // Half the ring: a flood in one container leaves room for all others, and one container alone
     // still has a large buffer.
-    skeleton.rodata->stream_budget = options.ring_size / 2;
+    skeleton.rodata->stream_budget = ring_size / 2;
     skeleton.rodata->have_user_dynptr = features->user_dynptr;
     // Kernels are built without io_uring, too: then nobody writes by it.
     bpf_program__set_autoload(
@@ -273,7 +412,7 @@ Result<std::unique_ptr<Capture>> Capture::load(const CaptureOptions& options) {
 
     auto events = Ring::open(bpf_map__fd(skeleton.maps.events), TW_EVENTS_RING);
     if (!events) return pass_on(std::move(events));
-    auto output = Ring::open(bpf_map__fd(skeleton.maps.output), options.ring_size);
+    auto output = Ring::open(bpf_map__fd(skeleton.maps.output), ring_size);
     if (!output) return pass_on(std::move(output));
     impl->rings.push_back(std::move(*events));
     impl->rings.push_back(std::move(*output));
@@ -281,7 +420,8 @@ Result<std::unique_ptr<Capture>> Capture::load(const CaptureOptions& options) {
                                PROT_READ | PROT_WRITE, 0);
     if (!states) return pass_on(std::move(states));
     impl->states.push_back(std::move(*states));
-    if (auto filled = impl->fill_free_slots(); !filled) return pass_on(std::move(filled));
+    if (auto named = impl->name_instance(); !named) return pass_on(std::move(named));
+    if (impl->taken_over) impl->recount();
 
     impl->all_epoll = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
     impl->other_epoll = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
@@ -301,7 +441,7 @@ Status Capture::attach() {
         if (!bpf_program__autoload(program)) continue;
         if (auto attached = impl_->attach(program); !attached) return attached;
     }
-    if (!impl_->options.new_containers) return {};
+    if (!impl_->options.new_containers || impl_->skeleton->bss->register_new) return {};
     // Old containers are marked first, so that an exec in one of them is not taken for its start.
     if (auto marked = impl_->run_seed(SeedPass::mark, 0); !marked) return marked;
     impl_->skeleton->bss->register_new = true;
@@ -336,7 +476,8 @@ Result<bool> Capture::wait(int other_fd, std::chrono::milliseconds at_most) {
     }
     std::array<epoll_event, 4> ready{};
     auto* waits = &impl.skeleton->bss->consumer_waits;
-    const bool busy = impl.busy;
+    // Records that are kept uncommitted make the rings readable all the time.
+    const bool busy = impl.busy || uncommitted() > 0;
     // Said before the kernel checks the rings, so no record falls between.
     if (!busy) std::atomic_ref(*waits).store(1, std::memory_order_seq_cst);
     auto timeout = busy ? std::min(busy_tick, at_most) : at_most;
@@ -350,6 +491,32 @@ Result<bool> Capture::wait(int other_fd, std::chrono::milliseconds at_most) {
         if (other_fd >= 0 && ready[i].data.fd == other_fd) return true;
     }
     return false;
+}
+
+std::uint64_t Capture::uncommitted() const {
+    return impl_->output().cursor() - impl_->output().committed();
+}
+
+bool Capture::taken_over() const {
+    return impl_->taken_over;
+}
+
+std::uint64_t Capture::instance() const {
+    return impl_->instance;
+}
+
+bool Capture::adopt(const tw_file& file) {
+    if (file.slot >= TW_STREAMS || impl_->state(file.slot).id != file.stream) return false;
+    impl_->activate(file);
+    return true;
+}
+
+void Capture::unpin() {
+    impl_->remove_pins = impl_->options.pins.usable();
+}
+
+void Capture::keep_pins() {
+    impl_->remove_pins = false;
 }
 
 bool Capture::drain(CaptureSink& sink) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "capture/pins.h"
 #include "record.h"
 #include "stream/assembler.h"
 
@@ -35,6 +36,7 @@ class CaptureSink {
 struct CaptureOptions {
     std::uint64_t ring_size = 64ULL << 20;  // bytes, a power of two
     bool new_containers = true;             // register containers that start later
+    Pins pins;                              // where maps and programs outlive the daemon
 };
 
 struct StreamsLook {
@@ -48,8 +50,8 @@ struct StreamsLook {
     [[nodiscard]] StreamEnds ends_of(const tw_file& file) const;
 };
 
-// Not thread-safe. Phases: load, attach, seed; then drain for as long as it lives. Its destruction
-// detaches all programs.
+// Not thread-safe. Phases: load, adopt what a former daemon had, attach, seed; then drain for as
+// long as it lives. Its destruction detaches all programs that are not pinned.
 class Capture {
  public:
     // Needs CAP_BPF and CAP_PERFMON, or root; the error says what is missing.
@@ -58,8 +60,19 @@ class Capture {
     Capture(const Capture&) = delete;
     Capture& operator=(const Capture&) = delete;
 
+    // Maps and programs are those of a daemon that ended without a word: its runs can be adopted.
+    [[nodiscard]] bool taken_over() const;
+    // Names the maps: positions and slots mean nothing with others.
+    [[nodiscard]] std::uint64_t instance() const;
+    // Whether the stream is still the kernel's; then its records are handed out.
+    bool adopt(const tw_file& file);
+
     // From here on new containers are captured from their first byte.
     Status attach();
+    // Lets maps and programs end with this object, or outlive it. Until one of them is called, pins
+    // that were found stay and new ones go with it. A crash leaves all.
+    void unpin();
+    void keep_pins();
     // Registers the containers that run already. May be called again.
     Status seed();
     // Registers fd 1 and 2 of one process, be it in a container or not.
@@ -73,6 +86,8 @@ class Capture {
     bool drain(CaptureSink& sink);
     // Gives back the ring's room: what was handed out is now safe elsewhere.
     void commit();
+    // Bytes of the ring that were handed out and not given back.
+    [[nodiscard]] std::uint64_t uncommitted() const;
 
     // How far the stream has come, by the kernel's counts.
     [[nodiscard]] StreamEnds ends(std::uint32_t slot) const;

@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <memory>
 #include <string_view>
@@ -17,6 +18,8 @@
 
 #include "base/file_system.h"
 #include "base/unique_fd.h"
+#include "capture/pins.h"
+#include "record.h"
 
 namespace twinlog {
 
@@ -75,7 +78,7 @@ bool loads_program(bpf_prog_type type, bpf_attach_type attach, const char* targe
 }
 
 Finding examine_tracepoints(const btf* types) {
-    for (const char* name : {"sys_exit", "sched_process_exec", "sched_process_free"}) {
+    for (const char* name : {"sys_exit", "sched_process_exec", "sched_process_exit"}) {
         if (!loads_program(BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, name, types)) {
             return {Finding::Verdict::bad, "backend tracepoint",
                     std::string("a program on ") + name + " does not load",
@@ -117,6 +120,23 @@ Finding examine_pipe_functions() {
     }
     return {Finding::Verdict::limited, "pipe writes", "no known function of the kernel does them",
             "report it, with `uname -r`"};
+}
+
+// What daemons left that ended without a word: bounded, but of use only to the next one.
+Finding examine_pins() {
+    std::string left;
+    for (const std::string& directory : Pins::all()) {
+        const UniqueFd map(bpf_obj_get((directory + "/about").c_str()));
+        const std::uint32_t zero = 0;
+        tw_about about{};
+        const bool known = map.valid() && bpf_map_lookup_elem(map.get(), &zero, &about) == 0;
+        if (known && ::kill(static_cast<pid_t>(about.pid), 0) == 0) continue;
+        left += (left.empty() ? "" : ", ") + directory;
+    }
+    if (left.empty()) return good("dead daemons", "none left programs or records in the kernel");
+    return {Finding::Verdict::limited, "dead daemons",
+            "programs and records of one still fill a ring: " + left,
+            "`twinlog run` with its --store goes on with them, `twinlog stop` removes them"};
 }
 
 bool file_system_known(std::string_view name) {
@@ -175,6 +195,7 @@ std::vector<Finding> examine_host() {
     }
     findings.push_back(examine_pipe_functions());
     findings.push_back(examine_cgroups());
+    findings.push_back(examine_pins());
     return findings;
 }
 

@@ -44,7 +44,7 @@ Result<Ring> Ring::open(int map_fd, std::size_t size) {
     auto producer = Mapping::map(map_fd, page + 2 * size, PROT_READ, static_cast<off_t>(page));
     if (!producer) return pass_on(std::move(producer));
     Ring ring(std::move(*consumer), std::move(*producer), size);
-    ring.cursor_ = load_position(ring.consumer_);
+    ring.rewind();
     return ring;
 }
 
@@ -68,6 +68,10 @@ std::span<const std::byte> Ring::next(std::uint64_t end) {
         if (!discarded) return {record + BPF_RINGBUF_HDR_SZ, length};
     }
     return {};
+}
+
+std::uint64_t Ring::committed() const {
+    return load_position(consumer_);
 }
 
 void Ring::commit() {

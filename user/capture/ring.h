@@ -47,6 +47,10 @@ class Ring {
 
     // Gives back the room of all that next() has returned.
     void commit();
+    // Where the next reader would begin.
+    [[nodiscard]] std::uint64_t committed() const;
+    // Back to there.
+    void rewind() { cursor_ = committed(); }
 
  private:
     Ring(Mapping consumer, Mapping producer, std::size_t size)

@@ -54,9 +54,9 @@ std::optional<Metadata> parse_bundle(std::string_view text) {
     const bool cri = !first_of(annotations, {"io.kubernetes.cri.container-type",
                                              "io.kubernetes.cri-o.ContainerType"})
                           .empty();
-    if (annotations.count("io.kubernetes.cri.container-type") != 0) {
+    if (annotations.contains("io.kubernetes.cri.container-type")) {
         metadata.runtime = "containerd";
-    } else if (annotations.count("io.kubernetes.cri-o.ContainerType") != 0 &&
+    } else if (annotations.contains("io.kubernetes.cri-o.ContainerType") &&
                first_of(annotations, {"io.container.manager"}) != "libpod") {
         metadata.runtime = "cri-o";
     }

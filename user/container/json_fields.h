@@ -14,7 +14,7 @@
 namespace twinlog {
 
 // Larger files are not read: Docker's own are some KiB, more with many labels or mounts.
-inline constexpr std::size_t max_metadata_file = 4 * 1024 * 1024;
+inline constexpr std::size_t max_metadata_file = 4UL * 1024 * 1024;
 
 // None if text is no JSON. What is nested deeper than 32 levels is left out, to bound memory.
 std::optional<nlohmann::json> parse_json(std::string_view text);

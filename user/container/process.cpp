@@ -17,7 +17,7 @@ namespace twinlog {
 namespace {
 
 // A command line can have megabytes; what is looked for stands at its beginning.
-constexpr std::size_t max_proc_file = 256 * 1024;
+constexpr std::size_t max_proc_file = 256UL * 1024;
 
 template <class Number>
 std::optional<Number> whole_number(std::string_view text) {

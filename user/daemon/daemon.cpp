@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <optional>
 #include <utility>
 
 #include "base/clock.h"
@@ -20,6 +21,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// Entries wait so long at most for those of the other stream, and bytes for their writer.
+constexpr auto longest_hold = 100ms;
+constexpr std::uint64_t most_uncommitted = 16ULL << 20;
+
 // Counters and names are for people: once a second is often enough.
 constexpr auto housekeeping = 1s;
 // Ends get lost only where the kernel has no room for 24 bytes.
@@ -30,19 +35,23 @@ constexpr auto waiting_tick = 50ms;
 class Daemon {
  public:
     Daemon(Store store, std::unique_ptr<Capture> capture, Selection selection,
-           LogWriter::Options log_options)
+           LogWriter::Options log_options, OnStop on_stop)
         : store_(std::move(store)),
           capture_(std::move(capture)),
           selection_(std::move(selection)),
-          recorder_(*capture_, store_, registry_, selection_, log_options) {}
+          recorder_(*capture_, store_, registry_, selection_, log_options),
+          on_stop_(on_stop) {}
 
     Status start();
     Status record_until(const StopSignals& signals);
     void stop();
+    // From here on a crash must not end the capture.
+    void may_outlive() { capture_->keep_pins(); }
     [[nodiscard]] std::size_t running() const { return recorder_.running(); }
 
  private:
     bool drain();
+    bool held_too_long();
     void drain_pass();
     Status look_at_streams();
     void keep_house();
@@ -56,6 +65,8 @@ class Daemon {
     std::chrono::steady_clock::time_point last_lost_ends_check_;
     std::uint64_t missed_runs_ = 0;
     bool waits_ = false;  // something is held for time to pass
+    std::optional<std::chrono::steady_clock::time_point> held_since_;  // without a commit
+    OnStop on_stop_;
 };
 
 // Files first, then the ring's room is given back. True at the end of a pass.
@@ -64,8 +75,22 @@ bool Daemon::drain() {
     const bool complete = capture_->drain(recorder_);
     if (complete) waits_ = recorder_.pass_time(boot_time_now());
     recorder_.flush();
+    if (recorder_.holds_last_copy()) {
+        if (!complete || !held_too_long()) return complete;
+        recorder_.let_go();
+        recorder_.flush();
+    }
+    held_since_.reset();
+    recorder_.save_checkpoints();
     capture_->commit();
     return complete;
+}
+
+// What is held back keeps the ring's room from being given back.
+bool Daemon::held_too_long() {
+    const auto now = std::chrono::steady_clock::now();
+    if (!held_since_) held_since_ = now;
+    return now - *held_since_ > longest_hold || capture_->uncommitted() > most_uncommitted;
 }
 
 // Everything that was recorded before the call. One pass may be under way, so it takes another.
@@ -77,6 +102,7 @@ void Daemon::drain_pass() {
 }
 
 Status Daemon::start() {
+    if (capture_->taken_over()) recorder_.restore();
     if (auto attached = capture_->attach(); !attached) return attached;
     if (selection_.everything() || !selection_.containers.empty()) {
         if (auto seeded = capture_->seed(); !seeded) return seeded;
@@ -87,6 +113,8 @@ Status Daemon::start() {
         if (auto seeded = capture_->seed_pid(pid); !seeded) return seeded;
     }
     drain_pass();
+    // Processes that ended while nobody looked have told it to a daemon that may not have heard it.
+    if (capture_->taken_over()) recorder_.look_for_lost_ends();
     recorder_.settle_former();
     return {};
 }
@@ -143,9 +171,21 @@ Status Daemon::record_until(const StopSignals& signals) {
 }
 
 void Daemon::stop() {
+    if (on_stop_ == OnStop::keep) {
+        drain_pass();
+        recorder_.let_go();
+        recorder_.flush();
+        recorder_.save_changes();
+        recorder_.save_checkpoints();
+        capture_->commit();
+        capture_->keep_pins();
+        return;
+    }
+    capture_->unpin();
     auto look = capture_->look();
     if (!look) spdlog::error("{}", look.error().message());
     drain_pass();
+    recorder_.let_go();
     const StreamsLook last = look ? std::move(*look) : StreamsLook{};
     recorder_.finish(recorder_.ended_runs(last), last);
     recorder_.finish_all(last);
@@ -161,11 +201,21 @@ Status run_daemon(const DaemonOptions& options) {
     if (!store) return pass_on(std::move(store));
     auto lock = store->lock();
     if (!lock) return pass_on(std::move(lock));
-    auto capture = Capture::load(options.capture);
+    if (options.log.housekeeper) options.log.housekeeper->start();
+    auto pins = Pins::of_store(options.store);
+    if (!pins) return pass_on(std::move(pins));
+    if (!pins->usable()) {
+        spdlog::warn("there is no bpffs: what is written while no daemon runs will be missing");
+    }
+    CaptureOptions capture_options = options.capture;
+    capture_options.pins = *pins;
+    auto capture = Capture::load(capture_options);
     if (!capture) return pass_on(std::move(capture));
 
-    Daemon daemon(std::move(*store), std::move(*capture), options.selection, options.log);
+    Daemon daemon(std::move(*store), std::move(*capture), options.selection, options.log,
+                  options.on_stop);
     if (auto started = daemon.start(); !started) return started;
+    daemon.may_outlive();
     std::fprintf(stderr, "ready: capturing %zu containers\n", daemon.running());
     ::sd_notify(0, "READY=1");
     auto recorded = daemon.record_until(*signals);

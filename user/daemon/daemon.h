@@ -11,11 +11,18 @@
 
 namespace twinlog {
 
+// What becomes of the capture when the daemon is told to end.
+enum class OnStop : std::uint8_t {
+    detach,  // it ends too
+    keep,    // it goes on filling the ring, for the next daemon
+};
+
 struct DaemonOptions {
     std::string store;
     Selection selection;
     CaptureOptions capture;
     LogWriter::Options log;
+    OnStop on_stop = OnStop::detach;
 };
 
 // Runs in the calling thread until SIGTERM or SIGINT. Says `ready: capturing N containers` on

@@ -9,10 +9,32 @@
 #include "base/escape.h"
 #include "daemon/start.h"
 #include "read/container_catalog.h"
+#include "read/log_reader.h"
+#include "store/layout.h"
 
 namespace twinlog {
 
 namespace {
+
+// Positions behind the last bytes of the run that the log holds, by Source. What the live file does
+// not know stands in rotated ones, or nowhere.
+Result<std::array<std::uint64_t, 2>> positions_in_log(const std::string& directory,
+                                                      std::uint32_t run, const Recovery& recovery) {
+    std::array<std::uint64_t, 2> positions{};
+    if (recovery.last_run == run) positions = recovery.next_positions;
+    if (positions[0] != 0 && positions[1] != 0) return positions;
+    auto reader = LogReader::open(directory, ReadOptions{});
+    if (!reader) return pass_on(std::move(reader));
+    for (;;) {
+        const auto step = reader->next();
+        if (!step) return fail(step.error());
+        if (*step == LogReader::Step::end || *step == LogReader::Step::idle) return positions;
+        if (*step != LogReader::Step::entry || reader->entry().run != run) continue;
+        const Entry& entry = reader->entry();
+        auto& position = positions[static_cast<std::size_t>(entry.source)];
+        position = std::max(position, entry.position + stream_bytes(entry));
+    }
+}
 
 // Nobody can write any more, and a reader who can be seen has taken all.
 bool is_complete(const tw_file& file, const StreamsLook& look) {
@@ -34,6 +56,18 @@ void ContainerLog::on_entry(const Entry& entry) {
     dirty_ = true;
 }
 
+Result<std::unique_ptr<LogWriter>> Recorder::open_writer(const ContainerInfo& info) {
+    auto directory = store_.make_container(info.id);
+    if (!directory) return pass_on(std::move(directory));
+    auto writer = LogWriter::open(real_file_system(), *directory, log_options_,
+                                  {info.id, info.name, info.runtime, info.labels});
+    if (!writer) return pass_on(std::move(writer));
+    for (const std::string& note : (*writer)->notes()) {
+        spdlog::warn("{}: {}", describe(info), note);
+    }
+    return writer;
+}
+
 Result<std::shared_ptr<ContainerLog>> Recorder::open_log(ContainerInfo info) {
     if (auto open = logs_[info.id].lock()) {
         // The next run of a container whose last one is not finished yet.
@@ -43,15 +77,9 @@ Result<std::shared_ptr<ContainerLog>> Recorder::open_log(ContainerInfo info) {
         known = std::move(info);
         return open;
     }
-    auto directory = store_.make_container(info.id);
-    if (!directory) return pass_on(std::move(directory));
-    auto writer = LogWriter::open(real_file_system(), *directory, log_options_);
+    auto writer = open_writer(info);
     if (!writer) return pass_on(std::move(writer));
-    const Recovery& recovery = (*writer)->recovery();
-    if (const std::string found = recovery.describe(); !found.empty()) {
-        spdlog::warn("{}: {}", describe(info), found);
-    }
-    info.run = recovery.last_run + 1;
+    info.run = (*writer)->recovery().last_run + 1;
     if (auto known = store_.load(info.id)) {
         info.streams = known->streams;
         info.run = std::max(info.run, known->run + 1);
@@ -95,34 +123,44 @@ void Recorder::on_start(const tw_start& start) {
     known.state = ContainerState::running;
     known.captured_since_ns = wall_time(start.time);
     known.from_start = (start.flags & TW_START_AT_EXEC) != 0;
-    for (const Source source : {Source::stdout_, Source::stderr_}) {
-        const auto index = static_cast<std::size_t>(source);
-        const tw_file& file = start.files[index];
-        StreamCounters& counters = known.streams[index];
-        const bool same_as_stdout =
-            index == 1 && file.slot != TW_NO_SLOT && file.slot == start.files[0].slot;
-        counters.kind = same_as_stdout ? "" : file_kind_name(file.kind);
-        if (same_as_stdout || file.kind == TW_KIND_NONE || file.kind == TW_KIND_NULL) continue;
-        if (file.slot == TW_NO_SLOT) {
-            spdlog::error("{}: {} is not captured: all {} streams are in use", title,
-                          source_name(source), static_cast<int>(TW_STREAMS));
-            continue;
-        }
-        if (by_slot_[file.slot] != nullptr) {
-            spdlog::warn(
-                "{}: {} is a file that another container writes to as well; it is in that "
-                "container's log only",
-                title, source_name(source));
-            continue;
-        }
-        run.streams[index] = std::make_unique<StreamRecorder>(
-            file, known.from_start, source, known.run, run.merger->input(source), counters);
-        run.merger->watch(source, run.streams[index]->assembler());
-        by_slot_[file.slot] = run.streams[index].get();
-    }
+    for (const Source source : {Source::stdout_, Source::stderr_}) add_stream(run, source);
     save(*run.log);
+    auto checkpoint = Checkpoint::create(layout::container_directory(store_.path(), known.id),
+                                         {capture_.instance(), known.run, start});
+    if (checkpoint) {
+        run.checkpoint = std::move(*checkpoint);
+    } else {
+        spdlog::error("{}: {}", title, checkpoint.error().message());
+    }
     spdlog::info("{}: captured {}", title,
                  known.from_start ? "from its first byte" : "from now on, it ran already");
+}
+
+void Recorder::add_stream(Run& run, Source source) {
+    ContainerInfo& known = run.log->info();
+    const auto index = static_cast<std::size_t>(source);
+    const tw_file& file = run.start.files[index];
+    StreamCounters& counters = known.streams[index];
+    const bool same_as_stdout =
+        index == 1 && file.slot != TW_NO_SLOT && file.slot == run.start.files[0].slot;
+    counters.kind = same_as_stdout ? "" : file_kind_name(file.kind);
+    if (same_as_stdout || file.kind == TW_KIND_NONE || file.kind == TW_KIND_NULL) return;
+    if (file.slot == TW_NO_SLOT) {
+        spdlog::error("{}: {} is not captured: all {} streams are in use", describe(known),
+                      source_name(source), static_cast<int>(TW_STREAMS));
+        return;
+    }
+    if (by_slot_[file.slot] != nullptr) {
+        spdlog::warn(
+            "{}: {} is a file that another container writes to as well; it is in that "
+            "container's log only",
+            describe(known), source_name(source));
+        return;
+    }
+    run.streams[index] = std::make_unique<StreamRecorder>(file, known.from_start, source, known.run,
+                                                          run.merger->input(source), counters);
+    run.merger->watch(source, run.streams[index]->assembler());
+    by_slot_[file.slot] = run.streams[index].get();
 }
 
 void Recorder::on_data(const tw_data& record, std::string_view captured) {
@@ -228,13 +266,79 @@ void Recorder::finish(const std::vector<std::uint64_t>& runs, const StreamsLook&
         if (run == runs_.end()) continue;
         finish_run(key, run->second, look);
         const std::shared_ptr<ContainerLog> log = run->second.log;
+        Run over = std::move(run->second);
         runs_.erase(run);
         // Entries first: a follower ends as soon as the state says so.
         if (auto flushed = log->writer().flush(); !flushed) {
             spdlog::error("{}: {}", describe(log->info()), flushed.error().message());
         }
         save(*log);
+        drop_checkpoint(over);
     }
+}
+
+// Only when the state is saved: a daemon that comes in between finishes the run again.
+void Recorder::drop_checkpoint(Run& run) {
+    if (!run.checkpoint) return;
+    if (auto removed = run.checkpoint->remove(); !removed) {
+        spdlog::error("{}", removed.error().message());
+    }
+}
+
+void Recorder::restore() {
+    auto catalog = read_catalog(store_.path());
+    if (!catalog) {
+        spdlog::error("{}", catalog.error().message());
+        return;
+    }
+    for (CatalogItem& item : catalog->containers) {
+        if (item.info.state != ContainerState::running) continue;
+        auto checkpoint = Checkpoint::load(item.directory);
+        if (!checkpoint) {
+            if (checkpoint.error().code != ENOENT)
+                spdlog::error("{}", checkpoint.error().message());
+            continue;
+        }
+        if (checkpoint->head().instance != capture_.instance()) continue;
+        restore(std::move(item.info), std::move(*checkpoint));
+    }
+}
+
+void Recorder::restore(ContainerInfo info, Checkpoint checkpoint) {
+    const std::string title = describe(info);
+    const Checkpoint::Head head = checkpoint.head();
+    for (const tw_file& file : head.start.files) {
+        if (file.slot != TW_NO_SLOT && !capture_.adopt(file)) {
+            spdlog::error("{}: the kernel knows its streams no more", title);
+            return;
+        }
+    }
+    info.run = head.run;
+    auto writer = open_writer(info);
+    if (!writer) {
+        spdlog::error("{}: not captured: {}", title, writer.error().message());
+        return;
+    }
+    auto in_log = positions_in_log(layout::container_directory(store_.path(), info.id), head.run,
+                                   (*writer)->recovery());
+    if (!in_log) {
+        spdlog::error("{}: not captured: {}", title, in_log.error().message());
+        return;
+    }
+    auto log = std::make_shared<ContainerLog>(std::move(info), std::move(*writer));
+    logs_[log->info().id] = log;
+    Run& run = runs_[head.start.run];
+    run.start = head.start;
+    run.log = log;
+    run.checkpoint = std::move(checkpoint);
+    run.merger = std::make_unique<EntryMerger>(*log);
+    for (const Source source : {Source::stdout_, Source::stderr_}) {
+        add_stream(run, source);
+        const auto index = static_cast<std::size_t>(source);
+        if (run.streams[index] == nullptr) continue;
+        run.streams[index]->resume((*in_log)[index], run.checkpoint->state(source));
+    }
+    spdlog::info("{}: captured on, after a daemon that ended without a word", title);
 }
 
 void Recorder::finish_all(const StreamsLook& look) {
@@ -244,6 +348,7 @@ void Recorder::finish_all(const StreamsLook& look) {
             spdlog::error("{}: {}", describe(run.log->info()), flushed.error().message());
         }
         save(*run.log);
+        drop_checkpoint(run);
     }
     runs_.clear();
 }
@@ -254,6 +359,38 @@ void Recorder::flush() {
         if (auto flushed = run.log->writer().flush(); !flushed) {
             spdlog::error("{}: {}", describe(run.log->info()), flushed.error().message());
         }
+    }
+}
+
+void Recorder::save_checkpoints() {
+    for (auto& [key, run] : runs_) {
+        if (!run.checkpoint) continue;
+        for (const Source source : {Source::stdout_, Source::stderr_}) {
+            const auto& stream = run.streams[static_cast<std::size_t>(source)];
+            if (stream == nullptr) continue;
+            if (auto saved = run.checkpoint->save(source, stream->splitter()); !saved) {
+                spdlog::error("{}: {}", describe(run.log->info()), saved.error().message());
+            }
+        }
+    }
+}
+
+bool Recorder::holds_last_copy() const {
+    return std::any_of(runs_.begin(), runs_.end(), [](const auto& item) {
+        const Run& run = item.second;
+        return run.merger->waits() ||
+               std::any_of(run.streams.begin(), run.streams.end(), [](const auto& stream) {
+                   return stream != nullptr && stream->assembler().holds_last_copy();
+               });
+    });
+}
+
+void Recorder::let_go() {
+    for (auto& [key, run] : runs_) {
+        for (const auto& stream : run.streams) {
+            if (stream != nullptr) stream->assembler().tick(~std::uint64_t{0});
+        }
+        run.merger->flush();
     }
 }
 

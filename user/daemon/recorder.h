@@ -6,12 +6,14 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "capture/capture.h"
 #include "container/registry.h"
+#include "daemon/checkpoint.h"
 #include "daemon/selection.h"
 #include "daemon/stream_recorder.h"
 #include "store/log_writer.h"
@@ -63,8 +65,16 @@ class Recorder : public CaptureSink {
     [[nodiscard]] bool anybody_stuck(std::uint64_t now) const;
     // What Capture::look found; all that was recorded until then has been drained.
     void look_at_stuck(const StreamsLook& look);
-    // Writes what has come in to the files. Call it before Capture::commit.
+    // Writes what has come in to the files.
     void flush();
+    // Saves the lines that have begun. After flush(), right before Capture::commit, and only if
+    // nothing before them is held any more: where a crash leaves a checkpoint that is ahead of the
+    // log, what stands between is lost.
+    void save_checkpoints();
+    // Records were handed in whose bytes are neither in a file nor in a pipe: not to be committed.
+    [[nodiscard]] bool holds_last_copy() const;
+    // Hands on what is held, although something better may come.
+    void let_go();
     // Saves container.json where counters changed.
     void save_changes();
     // Reads names and labels again, which the runtime may have changed.
@@ -79,6 +89,8 @@ class Recorder : public CaptureSink {
     void finish(const std::vector<std::uint64_t>& runs, const StreamsLook& look);
     // The daemon stops: unterminated lines go into the log, the containers go on without us.
     void finish_all(const StreamsLook& look);
+    // Takes up the runs of a daemon that ended without finishing them. Before anything is drained.
+    void restore();
 
     // Containers in the store that a former daemon left as running, and that do not run: they ended
     // while nobody looked.
@@ -91,14 +103,19 @@ class Recorder : public CaptureSink {
     struct Run {
         tw_start start{};
         std::shared_ptr<ContainerLog> log;
+        std::optional<Checkpoint> checkpoint;  // none: could not be written
         std::unique_ptr<EntryMerger> merger;
         std::array<std::unique_ptr<StreamRecorder>, 2> streams;  // by Source; none: no such stream
         std::uint64_t ended_at = 0;                              // CLOCK_BOOTTIME ns; 0: running
     };
 
     Result<std::shared_ptr<ContainerLog>> open_log(ContainerInfo info);
+    Result<std::unique_ptr<LogWriter>> open_writer(const ContainerInfo& info);
+    void add_stream(Run& run, Source source);
+    void restore(ContainerInfo info, Checkpoint checkpoint);
     void reject(const tw_start& start);
     void save(ContainerLog& log);
+    static void drop_checkpoint(Run& run);
     void finish_run(std::uint64_t key, Run& run, const StreamsLook& look);
 
     Capture& capture_;

@@ -36,6 +36,16 @@ void StreamRecorder::end(const StreamEnds& ends, const StreamEnds& looked) {
     splitter_.end();
 }
 
+void StreamRecorder::resume(std::uint64_t in_log, const LineSplitter::State& begun) {
+    if (begun.position < in_log) {
+        // Its line is in the log by now.
+        assembler_->resume(in_log);
+        return;
+    }
+    assembler_->resume(begun.position + begun.line.size());
+    splitter_.resume(begun);
+}
+
 void StreamRecorder::on_bytes(std::uint64_t position, std::string_view bytes,
                               const Origin& origin) {
     const std::int64_t time = wall_time(origin.time);

@@ -35,6 +35,10 @@ class StreamRecorder : public StreamSink {
         assemble(*assembler_, record, captured);
     }
     Assembler& assembler() { return *assembler_; }
+    [[nodiscard]] const Assembler& assembler() const { return *assembler_; }
+    [[nodiscard]] const LineSplitter& splitter() const { return splitter_; }
+    // Goes on after a former daemon; in_log: position behind the last byte that the log holds.
+    void resume(std::uint64_t in_log, const LineSplitter::State& begun);
     // Nothing more comes.
     void end(const StreamEnds& ends, const StreamEnds& looked);
 

@@ -62,6 +62,10 @@ class Assembler {
     // into.
     virtual void end(const StreamEnds& ends, const StreamEnds& looked) = 0;
 
+    // Everything before this position is known elsewhere; before any record.
+    virtual void resume(std::uint64_t position) = 0;
+    // Bytes are held that nobody else has: neither the sink nor the pipe.
+    [[nodiscard]] virtual bool holds_last_copy() const = 0;
     // Something is held: tick() is wanted.
     [[nodiscard]] virtual bool waits() const = 0;
     // Bytes were written long ago and nobody has read them: look() is wanted.

@@ -115,6 +115,29 @@ void LineSplitter::gap(std::uint64_t position, const Gap& gap, std::int64_t time
         .source = source_, .time_ns = time_ns, .run = run_, .position = position, .gap = gap});
 }
 
+LineSplitter::State LineSplitter::state() const {
+    return State{.position = line_position_,
+                 .line = line_,
+                 .time_ns = line_time_ns_,
+                 .writer = writer_,
+                 .comm = comm_,
+                 .partial_id = partial_id_,
+                 .ordinal = ordinal_,
+                 .partial_time_ns = partial_time_ns_};
+}
+
+void LineSplitter::resume(State state) {
+    line_position_ = state.position;
+    line_ = std::move(state.line);
+    line_time_ns_ = state.time_ns;
+    writer_ = state.writer;
+    comm_ = std::move(state.comm);
+    writer_.comm = comm_;
+    partial_id_ = std::move(state.partial_id);
+    ordinal_ = state.ordinal;
+    partial_time_ns_ = state.partial_time_ns;
+}
+
 void LineSplitter::end() {
     if (!line_.empty()) {
         emit_piece(line_, line_time_ns_, writer_);

@@ -36,6 +36,22 @@ class LineSplitter {
     // No more comes: the last line, if it has no newline, becomes an unfinished entry.
     void end();
 
+    // All that it knows of a line that has begun and not ended.
+    struct State {
+        std::uint64_t position = 0;  // of the line's first byte that was not emitted
+        std::string line;
+        std::int64_t time_ns = 0;
+        Writer writer;  // of the last bytes; its comm is the string below
+        std::string comm;
+        std::string partial_id;  // empty: no piece of it was emitted
+        std::int32_t ordinal = 0;
+        std::int64_t partial_time_ns = 0;
+    };
+    [[nodiscard]] bool in_a_line() const { return !line_.empty() || !partial_id_.empty(); }
+    [[nodiscard]] State state() const;
+    // Goes on where another one was; before any bytes.
+    void resume(State state);
+
     // Bytes of a line that has not ended yet.
     [[nodiscard]] std::size_t pending() const { return line_.size(); }
 

@@ -97,9 +97,18 @@ void ReadAssembler::read(std::uint64_t position, std::string_view bytes, std::ui
     hand_on(held_bytes_ > attribution_hold ? Wait::no_longer : Wait::for_writes);
 }
 
+// A daemon that takes over is told again what the one before it had heard: the read that brings
+// more stays.
 void ReadAssembler::hold(std::uint64_t position, Read read) {
-    held_bytes_ += read.bytes.size();
-    reads_.emplace(position, std::move(read));
+    const std::uint64_t bytes = read.bytes.size();
+    const auto [place, is_new] = reads_.try_emplace(position, std::move(read));
+    if (!is_new) {
+        Read& known = place->second;
+        if (bytes <= known.bytes.size()) return;
+        held_bytes_ -= known.bytes.size();
+        known = std::move(read);
+    }
+    held_bytes_ += bytes;
 }
 
 bool ReadAssembler::agree(const Write& write, std::string_view bytes) const {

@@ -27,6 +27,8 @@ class ReadAssembler : public Assembler {
     void tick(std::uint64_t now) override;
     void end(const StreamEnds& ends, const StreamEnds& looked) override;
 
+    void resume(std::uint64_t position) override { next_ = position; }
+    [[nodiscard]] bool holds_last_copy() const override { return !reads_.empty(); }
     [[nodiscard]] bool waits() const override { return !reads_.empty() || !writes_.empty(); }
     [[nodiscard]] bool is_stuck(std::uint64_t now) const override;
     void look(const StreamEnds& ends, std::uint64_t at) override;

@@ -50,8 +50,17 @@ void TerminalAssembler::read(std::uint64_t position, std::string_view bytes, std
         }
     }
     bytes = bytes.substr(0, length);
-    held_bytes_ += bytes.size();
-    reads_.emplace(position, Read{length, std::string(bytes), reason, time});
+    // Handed on by a former daemon.
+    if (position < next_) {
+        const std::uint64_t known = std::min(next_ - position, length);
+        position += known;
+        length -= known;
+        bytes.remove_prefix(std::min<std::uint64_t>(known, bytes.size()));
+        if (length == 0) return;
+    }
+    if (reads_.emplace(position, Read{length, std::string(bytes), reason, time}).second) {
+        held_bytes_ += bytes.size();
+    }
 }
 
 // The last writer before the read, or the first one right after it if there was none since the read
@@ -107,6 +116,12 @@ void TerminalAssembler::settle(const StreamEnds& ends) {
 void TerminalAssembler::end(const StreamEnds& ends, const StreamEnds&) {
     settle(ends);
     if (was_read_) return;
+    if (ends.read > 0) {
+        // All that was read is lost on its way here; what went in is something else.
+        for (const Write& write : writes_) held_bytes_ -= write.bytes.size();
+        writes_.clear();
+        return;
+    }
     // Nobody ever read what came out: what went in is the best there is.
     for (const Write& write : writes_) {
         const std::uint64_t position = next_;

@@ -24,6 +24,8 @@ class TerminalAssembler : public Assembler {
     void tick(std::uint64_t) override {}
     void end(const StreamEnds& ends, const StreamEnds& looked) override;
 
+    void resume(std::uint64_t position) override { next_ = position; }
+    [[nodiscard]] bool holds_last_copy() const override { return !reads_.empty(); }
     [[nodiscard]] bool waits() const override { return !reads_.empty(); }
     // What a terminal holds cannot be looked at, and it holds little.
     [[nodiscard]] bool is_stuck(std::uint64_t) const override { return false; }

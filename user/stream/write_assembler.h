@@ -22,6 +22,8 @@ class WriteAssembler : public Assembler {
     void tick(std::uint64_t) override {}
     void end(const StreamEnds& ends, const StreamEnds&) override { settle(ends); }
 
+    void resume(std::uint64_t position) override { next_ = position; }
+    [[nodiscard]] bool holds_last_copy() const override { return !pieces_.empty(); }
     [[nodiscard]] bool waits() const override { return false; }
     [[nodiscard]] bool is_stuck(std::uint64_t) const override { return false; }
     void look(const StreamEnds&, std::uint64_t) override {}
