@@ -20,6 +20,9 @@ int main(int argc, char** argv) {
     twinlog::register_ps(app, chosen);
     twinlog::register_stats(app, chosen);
     twinlog::register_doctor(app, chosen);
+    twinlog::register_verify(app, chosen);
+    twinlog::register_convert(app, chosen);
+    twinlog::register_describe(app, chosen);
 
     try {
         app.parse(argc, argv);

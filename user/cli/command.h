@@ -24,6 +24,9 @@ void register_logs(CLI::App& app, Action& chosen);
 void register_ps(CLI::App& app, Action& chosen);
 void register_stats(CLI::App& app, Action& chosen);
 void register_doctor(CLI::App& app, Action& chosen);
+void register_verify(CLI::App& app, Action& chosen);
+void register_convert(CLI::App& app, Action& chosen);
+void register_describe(CLI::App& app, Action& chosen);
 
 // Prints "twinlog: <message>" on stderr, made harmless for a terminal. Returns exit_failure.
 int report(const Error& error);

@@ -52,6 +52,7 @@ int report(const Error& error) {
 
 void add_store_option(CLI::App& command, std::string& store) {
     command.add_option("--store", store, "Directory of the logs")
+        ->type_name("DIR")
         ->envname("TWINLOG_STORE")
         ->capture_default_str();
 }

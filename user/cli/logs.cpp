@@ -103,15 +103,19 @@ void register_logs(CLI::App& app, Action& chosen) {
     command->add_flag("-t,--timestamps", options->print.timestamps,
                       "Begin each line with its time in UTC");
     command->add_option("-n,--tail", options->tail, "Only so many entries from the end")
+        ->type_name("N")
         ->capture_default_str();
-    command->add_option("--since", options->since,
-                        "Only from this time on: 10m (ago), 2026-11-24T08:00, Unix seconds");
-    command->add_option("--until", options->until, "Only up to this time");
+    command
+        ->add_option("--since", options->since,
+                     "Only from this time on: 10m (ago), 2026-11-24T08:00, Unix seconds")
+        ->type_name("TIME");
+    command->add_option("--until", options->until, "Only up to this time")->type_name("TIME");
     command->add_flag("--details", options->print.details, "As docker logs: attributes first");
     command->add_flag("--writer", options->print.writer,
                       "Show the process that wrote the line: comm[pid/tid]");
     add_store_option(*command, options->store);
     command->add_option("CONTAINER", options->container, "Name, id, or the beginning of an id")
+        ->type_name("")
         ->required();
     command->callback([&chosen, options] {
         chosen = [options] {

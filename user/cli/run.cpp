@@ -1,12 +1,16 @@
 // twinlog run: the daemon.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/byte_size.h"
+#include "base/docker_time.h"
 #include "cli/command.h"
+#include "container/registry.h"
 #include "daemon/daemon.h"
+#include "store/housekeeper.h"
 
 namespace twinlog {
 
@@ -19,13 +23,84 @@ struct Arguments {
     std::string backend = "auto";
     std::string max_size = "20m";
     std::string ring_size = "64m";
+    std::string on_stop = "detach";
     int max_file = 5;
+    std::vector<std::string> formats = {"local"};
+    bool compress = true;
+    std::string pods;
+    std::vector<std::string> labels;
+    std::string max_total;
+    std::string max_age;
+    std::string keep_removed;
 };
 
 // BPF rings have a power of two of pages; more than 1 GiB would be memory that nothing else can
 // use.
 constexpr std::uint64_t min_ring = 4ULL << 20;
 constexpr std::uint64_t max_ring = 1ULL << 30;
+
+// A Go duration, or a number of days: 36h, 90m, 7d. In ns.
+Result<std::int64_t> parse_span(const std::string& option, const std::string& text) {
+    std::string hours = text;
+    const bool days = text.ends_with('d');
+    if (days) hours.back() = 'h';
+    // Against the time 0, a span ago is its negative.
+    const auto time = parse_docker_time(option, hours, TimeReference{});
+    const bool is_span = time && *time && **time <= 0 && text.find('T') == std::string::npos;
+    constexpr std::int64_t hours_of_day = 24;
+    std::int64_t span = is_span ? -**time : 0;
+    if (!is_span || (days && __builtin_mul_overflow(span, hours_of_day, &span))) {
+        return fail("--" + option + " " + text, "this is no span of time",
+                    "for example 36h, 90m or 7d");
+    }
+    return span;
+}
+
+Status add_retention(const Arguments& arguments, LogWriter::Options& log) {
+    Retention retention;
+    retention.store = arguments.store;
+    retention.pods = log.pods;
+    if (!arguments.max_total.empty()) {
+        auto total = parse_decimal_size(arguments.max_total);
+        if (!total) {
+            return fail("--max-total " + arguments.max_total, total.error().message(),
+                        "for example 10g");
+        }
+        retention.max_total = *total;
+    }
+    if (!arguments.max_age.empty()) {
+        auto age = parse_span("max-age", arguments.max_age);
+        if (!age) return pass_on(std::move(age));
+        retention.max_age_ns = *age;
+    }
+    if (!arguments.keep_removed.empty()) {
+        auto kept = parse_span("keep-removed", arguments.keep_removed);
+        if (!kept) return pass_on(std::move(kept));
+        retention.keep_removed_ns = *kept;
+    }
+    // Its own: it is asked from another thread.
+    auto registry = std::make_shared<Registry>(Registry::of_host());
+    log.housekeeper = std::make_shared<Housekeeper>(
+        std::move(retention), [registry = std::move(registry)](const ContainerInfo& info) {
+            return registry->resolve(info.id).empty();
+        });
+    return {};
+}
+
+Status add_formats(const Arguments& arguments, LogWriter::Options& log) {
+    for (const std::string& name : arguments.formats) {
+        auto format = find_format(name);
+        if (!format) return pass_on(std::move(format));
+        const bool cached = *format == formats().front();
+        const bool again =
+            std::find(log.copies.begin(), log.copies.end(), *format) != log.copies.end();
+        if (!cached && !again) log.copies.push_back(*format);
+    }
+    log.pods = arguments.pods.empty() ? arguments.store + "/pods" : arguments.pods;
+    log.labels = arguments.labels;
+    log.compress = arguments.compress;
+    return {};
+}
 
 Result<DaemonOptions> to_options(const Arguments& arguments) {
     DaemonOptions options;
@@ -42,6 +117,10 @@ Result<DaemonOptions> to_options(const Arguments& arguments) {
         return fail("--max-file", "max-file cannot be less than 1");
     }
     options.log.max_file = arguments.max_file;
+    if (auto added = add_formats(arguments, options.log); !added) return pass_on(std::move(added));
+    if (auto added = add_retention(arguments, options.log); !added) {
+        return pass_on(std::move(added));
+    }
     auto ring = parse_binary_size(arguments.ring_size);
     if (!ring)
         return fail("--ring-size " + arguments.ring_size, ring.error().message(),
@@ -50,6 +129,7 @@ Result<DaemonOptions> to_options(const Arguments& arguments) {
         return fail("--ring-size " + arguments.ring_size, "not a power of two from 4m to 1g");
     }
     options.capture.ring_size = *ring;
+    options.on_stop = arguments.on_stop == "keep" ? OnStop::keep : OnStop::detach;
     options.capture.new_containers = options.selection.new_containers();
     return options;
 }
@@ -70,24 +150,73 @@ void register_run(CLI::App& app, Action& chosen) {
     auto arguments = std::make_shared<Arguments>();
     CLI::App* command = app.add_subcommand("run", "Captures containers until SIGTERM or SIGINT");
     add_store_option(*command, arguments->store);
-    command->add_option("--container", arguments->containers,
-                        "Only this container: name, id or id prefix; may be repeated");
-    command->add_option("--pid", arguments->pids,
-                        "Only stdout and stderr of this process; may be repeated");
+    command
+        ->add_option("--container", arguments->containers,
+                     "Only this container: name, id or id prefix; may be repeated")
+        ->type_name("CONTAINER");
+    command
+        ->add_option("--pid", arguments->pids,
+                     "Only stdout and stderr of this process; may be repeated")
+        ->type_name("PID");
     command->add_option("--backend", arguments->backend, "How writes are seen")
         ->check(CLI::IsMember({"auto", "tracepoint"}))
         ->capture_default_str();
     command
         ->add_option("--max-size", arguments->max_size,
                      "A log is rotated when it has this size; -1: never")
+        ->type_name("SIZE")
         ->capture_default_str();
     command->add_option("--max-file", arguments->max_file, "How many files a log may have")
+        ->type_name("N")
         ->capture_default_str();
+    command
+        ->add_option("--format", arguments->formats,
+                     "Formats to write, separated by commas: local, json-file, cri, raw; local is "
+                     "always written, because logs reads it")
+        ->type_name("LIST")
+        ->delimiter(',')
+        ->capture_default_str();
+    command->add_flag("--compress,!--no-compress", arguments->compress,
+                      "Whether rotated files are compressed");
+    command
+        ->add_option("--cri-root", arguments->pods,
+                     "Directory of logs in CRI's layout; not one that a kubelet writes to. "
+                     "Without it: pods in the store")
+        ->type_name("DIR");
+    command
+        ->add_option("--labels", arguments->labels,
+                     "Labels of containers that become attributes of their entries, separated by "
+                     "commas")
+        ->type_name("LIST")
+        ->delimiter(',');
+    command
+        ->add_option("--max-total", arguments->max_total,
+                     "Size of all logs; the oldest rotated files of the biggest containers go "
+                     "first")
+        ->type_name("SIZE");
+    command
+        ->add_option("--max-age", arguments->max_age,
+                     "Rotated files, and all of ended containers, go when so much time has passed "
+                     "since they were written: 36h, 7d")
+        ->type_name("SPAN");
+    command
+        ->add_option("--keep-removed", arguments->keep_removed,
+                     "How long after its end the logs of a container are kept that its runtime "
+                     "does not know any more; without it: for ever")
+        ->type_name("SPAN");
     command
         ->add_option("--ring-size", arguments->ring_size,
                      "Buffer between kernel and daemon: a power of two")
+        ->type_name("SIZE")
         ->capture_default_str();
-    command->set_config("--config", "", "Read options from this file");
+    command
+        ->add_option(
+            "--on-stop", arguments->on_stop,
+            "detach: capture ends with the daemon; keep: it waits in the kernel's ring for "
+            "the next one")
+        ->check(CLI::IsMember({"detach", "keep"}))
+        ->capture_default_str();
+    command->set_config("--config", "", "Read options from this file")->type_name("FILE");
     command->callback([&chosen, arguments] { chosen = [arguments] { return run(*arguments); }; });
 }
 

@@ -89,8 +89,10 @@ void register_stats(CLI::App& app, Action& chosen) {
     CLI::App* command = app.add_subcommand("stats", "Counters of containers' streams");
     add_format_option(*command, options->format);
     add_store_option(*command, options->store);
-    command->add_option("CONTAINER", options->containers,
-                        "Names, ids, or beginnings of ids; all running ones if none is given");
+    command
+        ->add_option("CONTAINER", options->containers,
+                     "Names, ids, or beginnings of ids; all running ones if none is given")
+        ->type_name("");
     command->callback([&chosen, options] {
         chosen = [options] {
             const auto text = list(*options);

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/unique_fd.h"
+#include "capture/pins.h"
 #include "cli/command.h"
 #include "store/store.h"
 
@@ -22,7 +23,13 @@ Status stop(const std::string& path) {
     if (!store) return pass_on(std::move(store));
     auto daemon = store->daemon_pid();
     if (!daemon) return pass_on(std::move(daemon));
-    if (!daemon->has_value()) return fail(path, "no twinlog daemon runs with this store");
+    auto pins = Pins::of_store(path);
+    if (!pins) return pass_on(std::move(pins));
+    if (!daemon->has_value()) {
+        if (!pins->exist()) return fail(path, "no twinlog daemon runs with this store");
+        // One that ended without a word, or was told to keep the capture.
+        return pins->remove();
+    }
     const pid_t pid = **daemon;
     const std::string subject = "twinlog daemon " + std::to_string(pid);
     // Through a pidfd, so that no other process can get the signal.
@@ -35,14 +42,15 @@ Status stop(const std::string& path) {
     while (::poll(&gone, 1, -1) < 0) {
         if (errno != EINTR) return fail_errno(subject, "waiting for its end");
     }
-    return {};
+    return pins->exist() ? pins->remove() : Status{};
 }
 
 }  // namespace
 
 void register_stop(CLI::App& app, Action& chosen) {
     auto store = std::make_shared<std::string>("/var/lib/twinlog");
-    CLI::App* command = app.add_subcommand("stop", "Ends the running daemon");
+    CLI::App* command =
+        app.add_subcommand("stop", "Ends the running daemon, and the capture that a dead one left");
     add_store_option(*command, *store);
     command->callback([&chosen, store] {
         chosen = [store] {

@@ -274,6 +274,7 @@ Result<std::unique_ptr<Child>> Child::fork_waiting(const std::vector<std::string
         if (!*made) return pass_on(std::move(*made));
     }
     std::vector<char*> arguments;
+    arguments.reserve(command.size() + 1);
     for (const std::string& argument : command) {
         arguments.push_back(const_cast<char*>(argument.c_str()));
     }
@@ -417,11 +418,15 @@ void register_trace(CLI::App& app, Action& chosen) {
     auto arguments = std::make_shared<Arguments>();
     CLI::App* command =
         app.add_subcommand("trace", "Prints what a container or process writes, live");
-    auto* pid = command->add_option("--pid", arguments->pid, "This process's stdout and stderr");
+    auto* pid = command->add_option("--pid", arguments->pid, "This process's stdout and stderr")
+                    ->type_name("PID");
     auto* container =
-        command->add_option("--container", arguments->container, "Name, id or id prefix");
-    auto* program = command->add_option("command", arguments->command,
-                                        "Run this command and trace it; put it after --");
+        command->add_option("--container", arguments->container, "Name, id or id prefix")
+            ->type_name("CONTAINER");
+    auto* program = command
+                        ->add_option("COMMAND", arguments->command,
+                                     "Run this command and trace it; put it after --")
+                        ->type_name("");
     pid->excludes(container)->excludes(program);
     container->excludes(program);
     command->add_flag("-t,--timestamps", arguments->timestamps, "The time before each line");
