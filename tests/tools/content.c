@@ -26,6 +26,45 @@ static int run_sizes(int argc, char** argv) {
     return 0;
 }
 
+/* Every power of two up to 1 MiB and its neighbours, each one write from an odd address. */
+static int run_powers(int argc, char** argv) {
+    (void)argc, (void)argv;
+    for (unsigned k = 0; k <= 20; k++) {
+        for (int delta = -1; delta <= 1; delta++) {
+            size_t size = ((size_t)1 << k) + (size_t)delta;
+            char* bytes = text(size + k, k);
+            if (size > 0 && k % 2 == 0) bytes[k + size - 1] = '\n';
+            write_all(1, bytes + k, size);
+            free(bytes);
+        }
+    }
+    return 0;
+}
+
+/* What looks like an entry of a log file, a record of ours or a message about one, but is output.
+ */
+static int run_forged(int argc, char** argv) {
+    (void)argc, (void)argv;
+    static const char frame[] =
+        "\0\0\0\x18\x0a\x06stderr\x10\x80\x80\xe8\xc9\xbd\xe8\x93\xfb\x16\x1a\x04"
+        "fake\0\0\0\x18";
+    static const char framed_gap[] = "\0\0\0\x0d\x0a\x06stdout\xda\x3e\x02\x08\x7f\0\0\0\x0d";
+    static const char record[72] = "\x01\0\0\0\0\0\0\0\x01";
+    for (int i = 0; i < 30; i++) {
+        write_all(1, frame, sizeof frame - 1);
+        write_all(1, framed_gap, sizeof framed_gap - 1);
+        say(1, "\n");
+        write_all(1, frame, sizeof frame - 1);
+        write_all(2, record, sizeof record);
+        say(1, "{\"log\":\"fake\\n\",\"stream\":\"stderr\",\"time\":\"2020-01-01T00:00:00Z\"}\n");
+        say(1, "2020-01-01T00:00:00.000000000Z stderr F fake\n");
+        say(1, "2020-01-01T00:00:00.000000000Z stdout P half a line ");
+        say(1, "twinlog: web: stdout: 5 bytes lost here: written faster than they were taken\n");
+        write_all(2, "\033[2J\033]0;title\007\r\n\0\n", 18);
+    }
+    return 0;
+}
+
 /* One length, `repeat` times; `open` leaves the last line without its newline. */
 static int run_length(int argc, char** argv) {
     size_t size = (size_t)number(argc, argv, 1, 16384);
@@ -124,6 +163,7 @@ static int run_stdio(int argc, char** argv) {
 }
 
 const struct writer_case content_cases[] = {
+    {"powers", "", run_powers},     {"forged", "", run_forged},
     {"sizes", "", run_sizes},       {"length", "[BYTES [REPEAT [open]]]", run_length},
     {"pieces", "", run_pieces},     {"nul", "", run_nul},
     {"utf8", "", run_utf8},         {"invalid-utf8", "", run_invalid_utf8},

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -43,6 +44,33 @@ static int run_joined(int argc, char** argv) {
     (void)argc, (void)argv;
     if (dup2(1, 2) < 0) die("dup2");
     for (int i = 0; i < 100; i++) say(1 + i % 2, "both are stdout, line %d\n", i);
+    return 0;
+}
+
+/* stdout becomes other files and comes back: only what goes into the container's own is output. */
+static int run_replaced(int argc, char** argv) {
+    (void)argc, (void)argv;
+    int own = dup(1);
+    char name[] = "/tmp/writer-XXXXXX";
+    int other = mkstemp(name);
+    if (own < 0 || other < 0) die("a second file");
+    unlink(name);
+    for (int i = 0; i < 50; i++) {
+        say(1, "line %d\n", i);
+        if (dup2(other, 1) < 0) die("dup2");
+        say(1, "not for the log\n");
+        say(own, "line %d by a copy\n", i);
+        if (dup2(own, 1) < 0) die("dup2");
+        say(1, "line %d again\n", i);
+        close(1);
+        int lowest = open("/dev/null", O_WRONLY);
+        say(lowest, "not for the log either\n");
+        if (dup2(own, 1) < 0) die("dup2");
+        by_path("/dev/stdout", 1);
+        close(1);
+        if (write(1, "nowhere\n", 8) >= 0) return 4;
+        if (dup2(own, 1) < 0) die("dup2");
+    }
     return 0;
 }
 
@@ -107,5 +135,6 @@ static int run_passed(int argc, char** argv) {
 const struct writer_case file_cases[] = {
     {"dup", "", run_dup},       {"reopen", "", run_reopen},
     {"joined", "", run_joined}, {"interleaved", "[LINES]", run_interleaved},
-    {"passed", "", run_passed}, {NULL, NULL, NULL},
+    {"passed", "", run_passed}, {"replaced", "", run_replaced},
+    {NULL, NULL, NULL},
 };

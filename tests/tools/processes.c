@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/sendfile.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -47,6 +50,64 @@ static int run_forks(int argc, char** argv) {
         }
     }
     while (wait(NULL) > 0) continue;
+    return 0;
+}
+
+/* All start at once; lines "WRITER LINE xxx" of one exact length. */
+static int run_many(int argc, char** argv) {
+    int writers = (int)number(argc, argv, 1, 64);
+    long lines = number(argc, argv, 2, 300);
+    size_t size = (size_t)number(argc, argv, 3, 60);
+    int gate[2];
+    if (pipe(gate) < 0) die("pipe");
+    for (int i = 0; i < writers; i++) {
+        pid_t child = fork();
+        if (child < 0) die("fork");
+        if (child > 0) continue;
+        char byte;
+        close(gate[1]);
+        if (read(gate[0], &byte, 1) != 0) die("read");
+        char* line = text(size, (unsigned)i);
+        line[size - 1] = '\n';
+        for (long n = 0; n < lines; n++) {
+            char head[32];
+            memcpy(line, head, (size_t)snprintf(head, sizeof head, "%02d %06ld ", i, n));
+            write_all(1, line, size);
+        }
+        _exit(0);
+    }
+    close(gate[1]);
+    while (wait(NULL) > 0) continue;
+    return 0;
+}
+
+/* Two processes of different names that take turns, so who wrote which line is known. */
+static int run_turns(int argc, char** argv) {
+    long lines = number(argc, argv, 1, 100);
+    int there[2], back[2];
+    char byte = 0;
+    if (pipe(there) < 0 || pipe(back) < 0) die("pipe");
+    pid_t child = fork();
+    if (child < 0) die("fork");
+    prctl(PR_SET_NAME, child == 0 ? "second" : "first");
+    for (long i = 0; i < lines; i++) {
+        if (child == 0 && read(there[0], &byte, 1) != 1) die("read");
+        const char* name = child == 0 ? "second" : "first";
+        if (i % 2 == 0) {
+            say(1, "%s %d writes line %ld\n", name, getpid(), i);
+        } else {
+            int file = memfd_create("line", MFD_CLOEXEC);
+            say(file, "%s %d sends line %ld\n", name, getpid(), i);
+            off_t size = lseek(file, 0, SEEK_CUR);
+            if (lseek(file, 0, SEEK_SET) < 0) die("lseek");
+            if (sendfile(1, file, NULL, (size_t)size) != size) die("sendfile");
+            close(file);
+        }
+        write_all(child == 0 ? back[1] : there[1], &byte, 1);
+        if (child != 0 && read(back[0], &byte, 1) != 1) die("read");
+    }
+    if (child == 0) _exit(0);
+    waitpid(child, NULL, 0);
     return 0;
 }
 
@@ -120,7 +181,13 @@ static int run_orphan(int argc, char** argv) {
 }
 
 const struct writer_case process_cases[] = {
-    {"threads", "", run_threads}, {"forks", "", run_forks},     {"chain", "[LINKS]", run_chain},
-    {"killed", "", run_killed},   {"forever", "", run_forever}, {"orphan", "", run_orphan},
+    {"threads", "", run_threads},
+    {"forks", "", run_forks},
+    {"chain", "[LINKS]", run_chain},
+    {"many", "[WRITERS [LINES [BYTES]]]", run_many},
+    {"turns", "[LINES]", run_turns},
+    {"killed", "", run_killed},
+    {"forever", "", run_forever},
+    {"orphan", "", run_orphan},
     {NULL, NULL, NULL},
 };

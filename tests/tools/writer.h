@@ -16,6 +16,13 @@ extern const struct writer_case content_cases[];
 extern const struct writer_case file_cases[];
 extern const struct writer_case process_cases[];
 extern const struct writer_case random_cases[];
+extern const struct writer_case move_cases[];
+extern const struct writer_case ring_cases[];
+extern const struct writer_case memory_cases[];
+extern const struct writer_case puppet_cases[];
+
+/* Exit status where the kernel or a sandbox does not let the case be. */
+enum { CANNOT_RUN = 77 };
 
 /* Writes all of it with as many write(2)s as it takes; EINTR and EAGAIN are waited out. */
 void write_all(int fd, const void* data, size_t size);
