@@ -1,0 +1,124 @@
+"""Exactly once: daemons that are killed, stopped and started again while containers write."""
+
+import random
+import re
+import signal
+import subprocess
+import time
+import unittest
+
+import harness
+from harness import DockerTestCase, Twinlog, gap_of
+
+# Numbered lines on both streams, sometimes a line in two writes, and at the end one without newline.
+# The pauses spread what is written over many lives of the daemon.
+COUNTER = ("i=0; while [ ! -e /stop ]; do i=$((i+1)); echo out $i; printf 'two '; echo parts $i; echo err $i >&2; "
+           "[ $((i % 20)) -ne 0 ] || usleep 2000; done; printf \"end $i\"")
+
+
+class Crash(DockerTestCase):
+    kills = 50
+    containers = 5
+
+    def ending(self, ids):
+        """Ends the counters and returns how far each has counted, by its own account."""
+        counts = {}
+        for container in ids:
+            self.docker.exec(container, "touch /stop")
+        for container in ids:
+            self.assertEqual(self.docker.wait(container), 0)
+            last = self.docker.logs(container)[0].rsplit(b"\n", 1)[-1]
+            counts[container] = int(re.fullmatch(rb"end (\d+)", last).group(1))
+        return counts
+
+    def check(self, container, count):
+        out, err = self.twinlog.whole_logs(container)
+        expected_out, expected_err = self.docker.logs(container)
+        self.assertSameBytes(out, expected_out, "stdout")
+        self.assertSameBytes(err, expected_err, "stderr")
+        self.assertEqual(out.count(b"\n"), 2 * count)
+        at = {"stdout": 0, "stderr": 0}
+        for entry in self.twinlog.entries(container):
+            self.assertIsNone(gap_of(entry))
+            self.assertEqual(entry.extra.get(1000, [0])[0], at[entry.source])
+            at[entry.source] += len(harness.text_of(entry))
+
+    def test_killed_while_containers_write(self):
+        seed = random.SystemRandom().randrange(1 << 32)
+        chance = random.Random(seed)
+        ids = [self.docker.start("sh", "-c", COUNTER) for _ in range(self.containers)]
+        follower = self.twinlog.follow(ids[0])
+        for _ in range(self.kills):
+            # Any moment will do; the next line of a container comes soon, so this waits for an event.
+            for _ in range(chance.randrange(1, 40)):
+                harness.read_line(follower.stdout)
+            self.twinlog.stop(signal.SIGKILL)
+            self.twinlog.start()
+        counts = self.ending(ids)
+        lines = 0
+        for container, count in counts.items():
+            with self.subTest(seed=seed, container=container):
+                self.check(container, count)
+            lines += 3 * count
+        follower.kill()
+        follower.communicate()
+        print(f"  ({lines} lines over {self.kills} kills)", flush=True)
+
+    def test_ended_while_no_daemon_ran(self):
+        container = self.docker.start("sh", "-c", "echo one; until [ -e /stop ]; do usleep 1000; done; echo two; printf three")
+        self.twinlog.stop(signal.SIGKILL)
+        self.docker.exec(container, "touch /stop")
+        self.docker.wait(container)
+        self.twinlog.start()
+        self.assertEqual(self.twinlog.whole_logs(container), (b"one\ntwo\nthree", b""))
+
+    def test_born_and_dead_while_no_daemon_ran(self):
+        self.twinlog.stop(signal.SIGKILL)
+        container = self.docker.run("sh", "-c", "echo nobody; echo looked >&2")
+        self.twinlog.start()
+        self.assertEqual(self.twinlog.whole_logs(container), (b"nobody\n", b"looked\n"))
+
+    def test_begun_line_survives(self):
+        container = self.docker.start("sh", "-c", "printf 'begun '; until [ -e /stop ]; do usleep 1000; done; echo ended")
+        for _ in range(3):
+            self.twinlog.stop(signal.SIGKILL)
+            self.twinlog.start()
+        self.docker.exec(container, "touch /stop")
+        self.docker.wait(container)
+        self.assertEqual(self.twinlog.whole_logs(container), (b"begun ended\n", b""))
+
+    def test_kept_over_a_restart_of_the_service(self):
+        self.twinlog.stop()
+        self.twinlog.start("--on-stop", "keep")
+        container = self.docker.start("sh", "-c", COUNTER)
+        for _ in range(5):
+            self.assertEqual(self.twinlog.stop(), 0)
+            self.twinlog.start("--on-stop", "keep")
+        self.twinlog.stop()
+        self.twinlog.start()
+        for container, count in self.ending([container]).items():
+            self.check(container, count)
+
+    def test_stop_removes_what_a_dead_daemon_left(self):
+        own = Twinlog()
+        self.addCleanup(own.close)
+        own.stop(signal.SIGKILL)
+        doctor = harness.run(harness.TWINLOG, "doctor").stdout.decode()
+        self.assertIn("programs and records of one still fill a ring", doctor)
+        own("stop")
+        doctor = harness.run(harness.TWINLOG, "doctor").stdout.decode()
+        self.assertIn("none left programs", doctor)
+        again = own("stop", check=False)
+        self.assertEqual(again.returncode, 1)
+        self.assertIn(b"no twinlog daemon runs with this store", again.stderr)
+
+    def test_sigterm_leaves_nothing(self):
+        own = Twinlog()
+        self.addCleanup(own.close)
+        self.assertEqual(own.stop(), 0)
+        left = own("stop", check=False)
+        self.assertIn(b"no twinlog daemon runs with this store", left.stderr)
+
+
+if __name__ == "__main__":
+    harness.main()
