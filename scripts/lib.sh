@@ -8,7 +8,9 @@ declare -A packages=(
     [build]="ninja-build cmake g++ clang bpftool pkg-config libbpf-dev libbpfcc-dev libelf-dev zlib1g-dev
         libspdlog-dev libcli11-dev libexpected-dev nlohmann-json3-dev libsystemd-dev catch2"
     [docker]="docker.io containerd runc busybox-static"
-    [test]="protobuf-compiler python3 clang-format clang-tidy shellcheck gcc-multilib util-linux mawk"
+    [test]="protobuf-compiler python3 clang-format clang-tidy shellcheck gcc-multilib util-linux mawk
+        groff-base zsh fish"
+    [kernels]="qemu-system-x86 kmod cpio xz-utils e2fsprogs binutils"
 )
 
 say() { printf '%s\n' "$*" >&2; }

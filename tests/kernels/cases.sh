@@ -1,0 +1,33 @@
+# The containers that are run on each kernel: what they do, and where their output goes to. Sourced
+# by guest.sh.
+# shellcheck shell=sh
+
+# A pipe has a reader who can be seen: bytes come from its read(2)s. A file has none: they come from
+# the writes alone.
+for sink in pipe file; do
+    # shellcheck disable=SC2016 # the container's shell expands it
+    check echo $sink 0 sh -c 'i=0; while [ $i -lt 300 ]; do echo line $i; echo error $i >&2; i=$((i+1)); done'
+    check one-byte $sink 0 printf x
+    check write $sink 0 writer write 3000
+    check writev $sink 0 writer writev
+    check pwritev2 $sink 0 writer pwritev2
+    check mib $sink 0 writer mib
+    check sizes $sink 0 writer sizes
+    check efault $sink 0 writer efault
+    check interleaved $sink 0 writer interleaved 2000
+    check open-end $sink 0 writer open-end
+    check killed $sink 0 writer killed
+    check random $sink 0 writer random 7 60
+    check write-32-bit $sink 0 writer32 write 1000
+    check writev-32-bit $sink 0 writer32 writev
+done
+check io-uring pipe 0 writer uring
+# Before, the kernel does not tell which file a request was for.
+since 5.18 io-uring file 0 writer uring
+# Several write at once, and bytes that no write has in its arguments: only who reads can tell.
+check threads pipe 0 writer threads
+check forks pipe 0 writer forks
+for way in sendfile splice splice-pipe tee vmsplice "uring writev"; do
+    # shellcheck disable=SC2086 # a case and its argument
+    check "$(echo $way | tr ' ' -)" pipe 0 writer $way
+done

@@ -1,0 +1,288 @@
+#!/bin/bash
+# Boots Debian's stock kernels in QEMU, without KVM, and runs twinlog with real containers on each.
+# Called by scripts/test --kernels; prints one line for each kernel and case, and a table at the end.
+set -euo pipefail
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+# shellcheck source=lib.sh
+. "$here/../../scripts/lib.sh"
+
+# Where each series is to be had, archive and suite. The cloud variant is the same source with fewer
+# drivers: smaller and faster to boot.
+declare -A suites=(
+    [5.10]="debian-security bullseye-security"
+    [6.1]="debian-security bookworm-security"
+    [6.12]="debian trixie"
+    [6.18]="debian trixie-backports"
+    [7.3]="debian trixie-backports"
+)
+all_series=(5.10 6.1 6.12 6.18 7.3)
+mirror=${DEBIAN_MIRROR:?}
+# A guest that hangs is cut off; on an idle machine all cases take a good minute.
+guest_limit=${TWINLOG_GUEST_LIMIT:-600}
+
+build_dir=$root_dir/build/release
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/twinlog/kernels
+work=
+
+# apt_of DIR SUITES COMMAND…: apt with lists of its own, so that the host's sources stay as they are.
+apt_of() {
+    local dir=$1 archive suite
+    read -r archive suite <<<"$2"
+    shift 2
+    if [[ ! -e $dir/apt.conf ]]; then
+        mkdir -p "$dir"/{state/lists/partial,cache/archives/partial,etc/apt.conf.d,etc/preferences.d}
+        : >"$dir/status"
+        echo "deb [arch=amd64] $mirror/$archive $suite main" >"$dir/etc/sources.list"
+        cat >"$dir/apt.conf" <<END
+Dir::State "$dir/state";
+Dir::State::status "$dir/status";
+Dir::Cache "$dir/cache";
+Dir::Etc "$dir/etc";
+Dir::Etc::trustedparts "/etc/apt/trusted.gpg.d";
+APT::Architecture "amd64";
+APT::Architectures "amd64";
+APT::Sandbox::User "root";
+Acquire::Languages "none";
+END
+        APT_CONFIG=$dir/apt.conf apt-get -qq update >&2
+    fi
+    APT_CONFIG=$dir/apt.conf "$@"
+}
+
+# packages_of APT_DIR SUITE SERIES: names of the newest kernel's packages; newer ones come in three.
+packages_of() {
+    local image release
+    image="$(apt_of "$1" "$2" apt-cache search --names-only "^linux-image-${3//./\\.}\.[-+.0-9a-z]*-cloud-amd64\$" |
+        cut -d ' ' -f 1 | sort -V | tail -n 1)"
+    [[ -n $image ]] || return 1
+    release=${image#linux-image-}
+    echo "$image"
+    apt_of "$1" "$2" apt-cache depends "$image" |
+        sed -En "s/^ *Depends: (linux-(base|binary|modules)-${release//+/[+]})\$/\1/p"
+}
+
+# put_modules TREE TO NAME…: these modules and what they need, not compressed, named in load order.
+put_modules() {
+    local tree=$1 to=$2 release path name count=10
+    shift 2
+    release="$(basename "$tree"/lib/modules/*)"
+    depmod -b "$tree" "$release"
+    mkdir -p "$to"
+    for name in "$@"; do
+        while read -r path; do
+            name="$(basename "$path")"
+            name=${name%.xz}
+            compgen -G "$to/*-$name" >/dev/null && continue
+            case $path in
+                *.xz) xz -dc "$path" >"$to/$count-$name" ;;
+                *) cp "$path" "$to/$count-$name" ;;
+            esac
+            count=$((count + 1))
+        done < <(modprobe -d "$tree" -S "$release" --show-depends "$name" | awk '$1 == "insmod" { print $2 }')
+    done
+}
+
+# fetch_kernel SERIES: makes $cache/SERIES with vmlinuz, modules/ and release, unless it is there.
+fetch_kernel() {
+    local series=$1 to="$cache/$1" apt="$work/apt-$1" tree="$work/tree-$1" names
+    [[ ! -e $to/release ]] || return 0
+    say "downloading Linux $series"
+    mapfile -t names < <(packages_of "$apt" "${suites[$series]}" "$series")
+    ((${#names[@]})) || die "no stock kernel $series in ${suites[$series]}"
+    mkdir -p "$tree" "$apt/deb"
+    (cd "$apt/deb" && apt_of "$apt" "${suites[$series]}" apt-get -qq download "${names[@]}" >&2) ||
+        die "${names[*]} cannot be downloaded; is there a network?"
+    for name in "$apt"/deb/*.deb; do dpkg -x "$name" "$tree"; done
+    # Newer packages have all below /usr.
+    [[ -e $tree/lib ]] || ln -s usr/lib "$tree/lib"
+    mkdir -p "$tree/out"
+    put_modules "$tree" "$tree/out/modules" virtio_mmio virtio_blk ext4 overlay
+    find "$tree" -name 'vmlinuz*' -type f ! -path "$tree/out/*" -exec cp {} "$tree/out/vmlinuz" \;
+    [[ -s $tree/out/vmlinuz ]] || die "there is no kernel in ${names[*]}"
+    basename "$tree"/lib/modules/* >"$tree/out/release"
+    mkdir -p "$cache"
+    rm -rf "$to"
+    mv "$tree/out" "$to"
+    rm -rf "$tree" "$apt"
+}
+
+# put_program ROOT FILE…: programs and the shared objects that they need, at the same places.
+put_program() {
+    local root=$1 file object
+    shift
+    for file in "$@"; do
+        for object in "$file" $(ldd "$file" 2>/dev/null | grep -o '/[^ ]*'); do
+            [[ -e $root$object ]] || cp -L --parents "$object" "$root"
+        done
+    done
+}
+
+# make_disk OUT: what the guests run, as an ext4 image; the same for all kernels.
+make_disk() {
+    local root="$work/root" name
+    mkdir -p "$root"/{bin,etc,proc,sys,dev,run,tmp,var/lib,root,container/{bin,proc,sys,dev,tmp}}
+    cp "$(command -v busybox)" "$root/bin/"
+    for name in $("$root/bin/busybox" --list); do
+        [[ $name == busybox ]] || ln -s busybox "$root/bin/$name"
+    done
+    cp -a "$root/bin" "$root/container/"
+    cp "$build_dir"/tests/tools/writer "$build_dir"/tests/tools/writer32 "$root/container/bin/"
+    put_program "$root" "$build_dir/user/cli/twinlog" "$(command -v runc)"
+    if [[ -n $docker ]]; then
+        for name in dockerd docker containerd containerd-shim-runc-v2 docker-init; do
+            put_program "$root" "$(command -v "$name" || die "$name is not installed")"
+        done
+    fi
+    mkdir -p "$root/usr/bin"
+    strip -o "$root/usr/bin/twinlog" "$build_dir/user/cli/twinlog"
+    rm -f "$root$build_dir/user/cli/twinlog"
+    echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
+    printf 'root:x:0:\ntty:x:5:\ndocker:x:999:\n' >"$root/etc/group"
+    echo '127.0.0.1 localhost' >"$root/etc/hosts"
+    cp "$here"/{guest,cases,docker}.sh "$root/"
+    truncate -s 1G "$1"
+    mkfs.ext4 -q -F -O ^has_journal -m 0 -d "$root" "$1"
+    rm -rf "$root"
+}
+
+# make_initrd SERIES OUT
+make_initrd() {
+    local root="$work/initrd-$1"
+    mkdir -p "$root"/{bin,dev,root}
+    cp "$(command -v busybox)" "$root/bin/"
+    cp -r "$cache/$1/modules" "$root/"
+    install -m 755 "$here/init.sh" "$root/init"
+    (cd "$root" && find . | cpio -o -H newc --quiet) >"$2"
+    rm -rf "$root"
+}
+
+# boot SERIES TESTS: runs the guest to its end; its console is $work/SERIES-TESTS.console.
+# tsc_early_khz and tsc=reliable: without KVM the guest cannot measure its clock, hangs at times, or
+# falls back to one with steps of 4 ms.
+boot() {
+    local series=$1 tests=$2 khz status=0 started=$SECONDS
+    khz="$(awk '/^cpu MHz/ { printf "%d", $4 * 1000; exit }' /proc/cpuinfo)"
+    timeout "$guest_limit" qemu-system-x86_64 -M microvm -accel tcg -cpu max -smp 1 -m 1024 \
+        -nodefaults -no-user-config -display none -no-reboot -serial stdio \
+        -drive "id=disk,file=$work/disk,format=raw,if=none,snapshot=on" -device virtio-blk-device,drive=disk \
+        -kernel "$cache/$series/vmlinuz" -initrd "$work/$series.initrd" \
+        -append "console=ttyS0 quiet panic=-1 reboot=t mitigations=off apparmor=0 cgroup_no_v1=all
+            tsc_early_khz=$khz tsc=reliable TWINLOG_TESTS=$tests" \
+        </dev/null >"$work/$series-$tests.console" 2>&1 || status=$?
+    echo "$status $((SECONDS - started))" >"$work/$series-$tests.status"
+}
+
+failures=0
+declare -A results=() kernels=() seconds=()
+cases=()
+
+# fail SERIES WHAT
+fail() {
+    echo "$1: FAILED: $2"
+    failures=$((failures + 1))
+}
+
+# report SERIES TESTS: reads the console; one line a case, the reasons of failures, the console if
+# the guest did not come to its end.
+report() {
+    local series=$1 console="$work/$1-$2.console" status took name verdict rest ended='' count=0
+    read -r status took <"$work/$1-$2.status"
+    while read -r _ kind rest; do
+        case $kind in
+            kernel) kernels[$series]=${rest#* } ;;
+            doctor) [[ $rest == 0 ]] || fail "$series" "twinlog doctor ended with $rest" ;;
+            failed) fail "$series" "$rest" ;;
+            result)
+                read -r name verdict rest <<<"$rest"
+                count=$((count + 1))
+                [[ " ${cases[*]} " == *" $name "* ]] || cases+=("$name")
+                results[$series,$name]=$verdict
+                echo "${kernels[$series]}: $name: $verdict${rest:+ ($rest)}"
+                [[ $verdict != FAILED ]] || failures=$((failures + 1))
+                ;;
+            end) ended=1 ;;
+        esac
+    done < <(tr -d '\r' <"$console" | grep -a '^TWINLOG ')
+    seconds[$series]=$took
+    ((status != 124)) || fail "$series" "the guest was cut off after $guest_limit s"
+    [[ -n $ended ]] || fail "$series" "the guest did not come to its end (status $status)"
+    ((count > 0)) || fail "$series" "no case ran"
+    if grep -aq 'FAILED\|^TWINLOG failed\|^TWINLOG doctor [^0]' "$console" || [[ -z $ended ]]; then
+        echo "--- console of $series ---"
+        tr -d '\r' <"$console" | grep -av ' ok [0-9]* bytes$' | tail -n 200
+        echo "---"
+    fi
+}
+
+# print_table SERIES…: Markdown; a column for each kernel.
+print_table() {
+    local name series
+    printf '\n| case and where the output goes |'
+    for series in "$@"; do printf ' %s |' "${kernels[$series]:-$series}"; done
+    printf '\n| --- |'
+    for series in "$@"; do printf ' --- |'; done
+    for name in "${cases[@]}"; do
+        printf '\n| %s |' "${name%/*}: ${name##*/}"
+        for series in "$@"; do printf ' %s |' "${results[$series,$name]:-}"; done
+    done
+    printf '\n| seconds from power-on to the last result |'
+    for series in "$@"; do printf ' %s |' "${seconds[$series]:-}"; done
+    printf '\n'
+}
+
+clean_up() {
+    local pid
+    # Those of this script alone; timeout(1) passes the signal on to its QEMU.
+    for pid in $(jobs -p); do kill "$pid" 2>/dev/null || true; done
+    wait
+    [[ -z $work ]] || rm -rf "$work"
+}
+
+usage() {
+    cat <<END
+usage: tests/kernels/matrix.sh [--build-dir DIR] [--docker] [SERIES…]
+  --build-dir DIR  what is tested (default: build/release)
+  --docker         containers of a dockerd instead of runc's
+  SERIES           of: ${all_series[*]} (default: all; with --docker 6.1)
+END
+}
+
+docker=
+chosen=()
+while (($#)); do
+    case $1 in
+        --build-dir) build_dir=${2:?}; shift ;;
+        --docker) docker=1 ;;
+        -h | --help) usage; exit 0 ;;
+        -*) usage >&2; exit 2 ;;
+        *)
+            [[ -n ${suites[$1]:-} ]] || die "no kernel $1: there are ${all_series[*]}"
+            chosen+=("$1")
+            ;;
+    esac
+    shift
+done
+if ((${#chosen[@]} == 0)); then
+    if [[ -n $docker ]]; then chosen=(6.1); else chosen=("${all_series[@]}"); fi
+fi
+tests=cases
+[[ -z $docker ]] || tests=docker
+[[ $(uname -m) == x86_64 ]] || die "the kernels are for x86_64, this machine is not"
+# What goes into the guest is Debian's own.
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+
+work="$(mktemp -d "${TMPDIR:-/tmp}/twinlog-kernels.XXXXXX")"
+trap clean_up EXIT
+trap 'exit 130' INT TERM HUP
+for series in "${chosen[@]}"; do fetch_kernel "$series"; done
+make_disk "$work/disk"
+for series in "${chosen[@]}"; do make_initrd "$series" "$work/$series.initrd"; done
+# As many guests at a time as there are processors; each has one.
+for series in "${chosen[@]}"; do
+    while (($(jobs -rp | wc -l) >= $(nproc))); do wait -n; done
+    boot "$series" "$tests" &
+done
+wait
+for series in "${chosen[@]}"; do report "$series" "$tests"; done
+print_table "${chosen[@]}"
+((failures == 0)) || die "$failures failures"
