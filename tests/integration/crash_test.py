@@ -1,5 +1,6 @@
 """Exactly once: daemons that are killed, stopped and started again while containers write."""
 
+import os
 import random
 import re
 import signal
@@ -100,14 +101,17 @@ class Crash(DockerTestCase):
             self.check(container, count)
 
     def test_stop_removes_what_a_dead_daemon_left(self):
+        before = set(os.listdir("/sys/fs/bpf"))
         own = Twinlog()
         self.addCleanup(own.close)
         own.stop(signal.SIGKILL)
+        (pins,) = set(os.listdir("/sys/fs/bpf")) - before
         doctor = harness.run(harness.TWINLOG, "doctor").stdout.decode()
         self.assertIn("programs and records of one still fill a ring", doctor)
+        self.assertIn(pins, doctor)
         own("stop")
-        doctor = harness.run(harness.TWINLOG, "doctor").stdout.decode()
-        self.assertIn("none left programs", doctor)
+        self.assertEqual(set(os.listdir("/sys/fs/bpf")), before)
+        self.assertNotIn(pins, harness.run(harness.TWINLOG, "doctor").stdout.decode())
         again = own("stop", check=False)
         self.assertEqual(again.returncode, 1)
         self.assertIn(b"no twinlog daemon runs with this store", again.stderr)

@@ -8,7 +8,7 @@ import collections
 import unittest
 
 import harness
-from harness import DockerTestCase, cannot_run, gap_of, json_entries, local_entries, text_of
+from harness import DockerTestCase, gap_of, json_entries, local_entries, text_of
 
 HOST = ("-v", "/usr:/usr:ro")  # makes Debian's own programs usable in the image
 
@@ -94,8 +94,8 @@ CONCURRENT = {
 
 class Differential(DockerTestCase):
     def need(self, command):
-        if command[0] == "writer32" and not (harness.TOOLS / "writer32").exists():
-            cannot_run("no 32-bit compiler: apt-get install gcc-multilib")
+        if command[0] == "writer32":
+            harness.need_32_bit()
 
     def compare(self, driver, options, command):
         self.need(command)

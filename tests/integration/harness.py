@@ -30,6 +30,18 @@ def cannot_run(reason):
     raise unittest.SkipTest(reason)
 
 
+def need_32_bit():
+    """A kernel may be built or booted without 32-bit programs: no package changes that, so it is a
+    skip in CI too. The kernels in QEMU (scripts/test --kernels) all have them."""
+    program = TOOLS / "writer32"
+    if not program.exists():
+        cannot_run("no 32-bit compiler: apt-get install gcc-multilib")
+    try:
+        run(program, "write", "1")
+    except OSError as error:
+        raise unittest.SkipTest(f"this kernel runs no 32-bit programs: {error.strerror}") from None
+
+
 def run(*argv, check=True, timeout=DEADLINE, **options):
     """A finished process with bytes in .stdout and .stderr."""
     done = subprocess.run([str(a) for a in argv], stdin=subprocess.DEVNULL, capture_output=True,
@@ -115,9 +127,11 @@ class Twinlog:
     def __init__(self, *options):
         self.store = pathlib.Path(tempfile.mkdtemp(prefix="twinlog-store-"))
         self.process = None
+        self.messages = tempfile.TemporaryFile()
         self.start(*options)
 
     def start(self, *options):
+        self.messages.close()
         self.messages = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             [TWINLOG, "run", "--store", str(self.store), *map(str, options)],
@@ -149,6 +163,8 @@ class Twinlog:
     def close(self):
         self.stop()
         self.messages.close()
+        # What it was told to keep, or left when it was killed.
+        self("stop", check=False)
         shutil.rmtree(self.store)
 
     def said(self):

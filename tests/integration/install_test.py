@@ -20,7 +20,7 @@ BASH = "share/bash-completion/completions/twinlog"
 ZSH = "share/zsh/site-functions/_twinlog"
 FISH = "share/fish/vendor_completions.d/twinlog.fish"
 MANUAL = "share/man/man1/twinlog.1"
-COMMANDS = {"run", "stop", "trace", "logs", "ps", "stats", "doctor"}
+COMMANDS = {"convert", "verify", "run", "stop", "trace", "logs", "ps", "stats", "doctor"}
 
 
 def tool(name):
@@ -84,7 +84,8 @@ class Install(unittest.TestCase):
     def help_options(cls, *command):
         """The long options that --help names."""
         text = run(cls.root / "bin/twinlog", *command, "--help").stdout.decode()
-        return set(re.findall(r"^  (?:-\w,)?(--[a-z-]+)", text, re.MULTILINE))
+        names = re.findall(r"^  (?:-\w,)?(--[a-z-]+)(?:,(--[a-z-]+))?", text, re.MULTILINE)
+        return {name for pair in names for name in pair if name}
 
     def bash(self, *words):
         script = ('. "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _twinlog twinlog; '
@@ -130,7 +131,7 @@ class Install(unittest.TestCase):
         self.assertEqual(set(sections), COMMANDS)
         for command, options in self.options.items():
             for option in options - {"--help"}:
-                self.assertRegex(sections[command], rf"(?m)^ +(-\w, )?{option}\b", command)
+                self.assertRegex(sections[command], rf"(?m)^ +(-\w, |--[a-z-]+, )?{option}\b", command)
         for option in self.help_options():
             self.assertRegex(page, rf"(?m)^ +(-\w, )?{option}\b")
 

@@ -355,10 +355,10 @@ void register_convert(CLI::App& app, Action& chosen) {
                      "OUT.stdout and OUT.stderr")
         ->check(CLI::IsMember({"stdout", "stderr"}));
     command->add_option("IN", arguments->input, "File to read, may be gzip; -: standard input")
-        ->type_name("")
+        ->type_name("FILE")
         ->required();
     command->add_option("OUT", arguments->output, "File to write; -: standard output")
-        ->type_name("")
+        ->type_name("FILE")
         ->required();
     command->callback([&chosen, arguments] {
         chosen = [arguments] {

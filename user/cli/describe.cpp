@@ -73,7 +73,8 @@ OptionModel model_of(const CLI::Option& option) {
     model.positional = option.get_positional();
     if (model.positional) {
         model.names = {option.get_name()};
-        model.value = option.get_name();
+        const std::string type = option.get_type_name();
+        model.value = type == "FILE" ? type : option.get_name();
         return model;
     }
     for (const std::string& name : option.get_snames()) model.names.push_back("-" + name);
@@ -235,7 +236,7 @@ std::string man_option(const OptionModel& option) {
         head += (head.empty() ? "" : ", ") + ("\\fB" + roff(name) + "\\fR");
     }
     if (option.positional) {
-        head = "\\fI" + roff(option.value) + "\\fR";
+        head = "\\fI" + roff(option.names.front()) + "\\fR";
     } else if (!option.choices.empty()) {
         head += " " + roff(option.value);
     } else if (!option.value.empty()) {
@@ -256,7 +257,7 @@ std::string man_sections(const ProgramModel& program) {
         text += ".SS twinlog " + roff(command.name) + " [OPTION]...";
         for (const OptionModel& option : command.options) {
             if (!option.positional) continue;
-            const std::string value = roff(option.value) + (option.many ? "..." : "");
+            const std::string value = roff(option.names.front()) + (option.many ? "..." : "");
             text += option.required ? " " + value : " [" + value + "]";
         }
         text += "\n" + roff(command.description) + ".\n";
