@@ -1,5 +1,5 @@
-/* Puts what one write left in a stream, or one read took out of it, into the ring: bytes where they can be copied, a hole of the
- * right length where not. A position is given after room was reserved and never otherwise than by
+/* Puts what one write left in a stream, or one read took out of it, into the ring: bytes where they can
+ * be copied, a hole of the right length where not. A position is given after room was reserved and never otherwise than by
  * adding the whole length, so that:
  *  - positions count every byte, captured or not;
  *  - whoever sees a record knows that all records of smaller positions are in the ring already,
@@ -34,7 +34,7 @@ struct job {
 	u64 left;	/* of the write */
 	u64 record;	/* of the present record, bytes to be copied yet */
 	u64 done;	/* of the present record, bytes copied */
-	u32 slot;
+	struct tw_stream stream;
 	u32 type;	/* TW_DATA or TW_READ */
 	bool skip;	/* no room, or the writer's memory can't be read: walk on without copying */
 	u8 step[TW_COPY_STEP];	/* on the way, where the kernel can't copy user memory into a dynptr */
@@ -63,22 +63,42 @@ static __always_inline u64 wake_up_flags(void)
 	return BPF_RB_FORCE_WAKEUP;
 }
 
-/* Signed: a daemon that took over counts anew while records come, and may be off by some. */
+/* A stream may hold as much of the ring as is still free: one flood takes half of it, two a third each,
+ * and so on, and what is left serves all others. Only beyond a small share the ring is asked, because
+ * that shares a cache line with its consumer. Signed: a daemon that took over counts anew while records
+ * come, and may be off by some. */
 static __always_inline bool within_budget(struct tw_state *state, u64 size)
 {
-	return (long long)(state->reserved + size - state->consumed) <= (long long)stream_budget;
+	long long held = state->reserved + TW_RING_ROOM(size) - state->consumed;
+
+	return held <= (long long)stream_share ||
+	       held <= (long long)(ring_size - bpf_ringbuf_query(&output, BPF_RB_AVAIL_DATA));
+}
+
+/* NULL where the slot is another stream's by now. */
+static __always_inline struct tw_state *state_of(const struct tw_stream *stream)
+{
+	u32 slot = stream->slot;
+	struct tw_state *state = bpf_map_lookup_elem(&states, &slot);
+
+	return state && state->id == stream->id ? state : NULL;
 }
 
 /* Position of the next byte at the end that the record is of. */
 static __always_inline u64 advance(struct tw_state *state, u32 type, u64 length)
 {
-	return __sync_fetch_and_add(type == TW_READ ? &state->read : &state->written, length);
+	if (type == TW_READ)
+		return __sync_fetch_and_add(&state->read, length);
+	/* The last writer of a named pipe may be followed by another one. */
+	if (state->at_end)
+		state->at_end = 0;
+	return __sync_fetch_and_add(&state->written, length);
 }
 
 /* Whether the next bytes that are taken out will be seen too. */
-static __always_inline void note_reader(u32 slot, bool seen)
+static __always_inline void note_reader(const struct tw_stream *stream, bool seen)
 {
-	struct tw_state *state = bpf_map_lookup_elem(&states, &slot);
+	struct tw_state *state = state_of(stream);
 
 	if (state && state->reader_seen != seen)
 		state->reader_seen = seen;
@@ -106,14 +126,14 @@ static __always_inline u32 own_ns_pid(void)
 	return BPF_CORE_READ(upid, nr);
 }
 
-static __always_inline void fill_head(struct tw_data *head, struct tw_state *state, u32 slot, u32 type,
+static __always_inline void fill_head(struct tw_data *head, const struct tw_stream *stream, u32 type,
 				      u32 length)
 {
 	u64 id = bpf_get_current_pid_tgid();
 
 	head->type = type;
-	head->slot = slot;
-	head->stream = state->id;
+	head->slot = stream->slot;
+	head->stream = stream->id;
 	head->time = bpf_ktime_get_boot_ns();
 	head->length = length;
 	head->pid = id >> 32;
@@ -124,9 +144,9 @@ static __always_inline void fill_head(struct tw_data *head, struct tw_state *sta
 }
 
 /* Bytes that can't be copied where this runs. */
-static __always_inline void emit_hole(u32 slot, u32 type, u64 length, u32 reason)
+static __always_inline void emit_hole(const struct tw_stream *stream, u32 type, u64 length, u32 reason)
 {
-	struct tw_state *state = bpf_map_lookup_elem(&states, &slot);
+	struct tw_state *state = state_of(stream);
 	struct tw_data *head;
 
 	if (!state)
@@ -136,8 +156,8 @@ static __always_inline void emit_hole(u32 slot, u32 type, u64 length, u32 reason
 		advance(state, type, length);
 		return;
 	}
-	__sync_fetch_and_add(&state->reserved, sizeof(*head));
-	fill_head(head, state, slot, type, length);
+	__sync_fetch_and_add(&state->reserved, TW_RING_ROOM(sizeof(*head)));
+	fill_head(head, stream, type, length);
 	if (type == TW_DATA)
 		head->type = TW_HOLE;
 	head->reason = reason;
@@ -220,7 +240,7 @@ static long copy_record(u32 i, void *unused)
 
 	if (!job || !job->left)
 		return 1;
-	state = bpf_map_lookup_elem(&states, &job->slot);
+	state = state_of(&job->stream);
 	if (!state)
 		return 1;
 	length = job->left;
@@ -229,7 +249,7 @@ static long copy_record(u32 i, void *unused)
 		copied = length = TW_RECORD_DATA;
 	size = sizeof(head) + copied;
 	room = !bpf_ringbuf_reserve_dynptr(&output, within_budget(state, size) ? size : NO_ROOM, 0, &record);
-	fill_head(&head, state, job->slot, job->type, length);
+	fill_head(&head, &job->stream, job->type, length);
 	head.position = advance(state, job->type, length);
 	job->left -= length;
 	job->record = copied;
@@ -240,7 +260,7 @@ static long copy_record(u32 i, void *unused)
 		bpf_ringbuf_discard_dynptr(&record, BPF_RB_NO_WAKEUP);
 		return 0;
 	}
-	__sync_fetch_and_add(&state->reserved, size);
+	__sync_fetch_and_add(&state->reserved, TW_RING_ROOM(size));
 	head.captured = job->done;
 	if (job->done < copied)
 		head.reason = TW_REASON_FAULT;
@@ -252,9 +272,9 @@ static long copy_record(u32 i, void *unused)
 }
 
 /* The common case: one buffer, one record, one copy. */
-static __always_inline void emit_buffer(u32 slot, u32 type, u64 base, u64 length)
+static __always_inline void emit_buffer(const struct tw_stream *stream, u32 type, u64 base, u64 length)
 {
-	struct tw_state *state = bpf_map_lookup_elem(&states, &slot);
+	struct tw_state *state = state_of(stream);
 	struct tw_data head = {};
 	struct bpf_dynptr ring;
 	u64 copied, size;
@@ -268,8 +288,8 @@ static __always_inline void emit_buffer(u32 slot, u32 type, u64 base, u64 length
 		bpf_ringbuf_discard_dynptr(&ring, BPF_RB_NO_WAKEUP);
 		return;
 	}
-	__sync_fetch_and_add(&state->reserved, size);
-	fill_head(&head, state, slot, type, length);
+	__sync_fetch_and_add(&state->reserved, TW_RING_ROOM(size));
+	fill_head(&head, stream, type, length);
 	head.captured = copied;
 	if (copied < length)
 		head.reason = TW_REASON_UNREAD;
@@ -283,14 +303,14 @@ static __always_inline void emit_buffer(u32 slot, u32 type, u64 base, u64 length
 }
 
 /* A list of buffers, a very large buffer, or an older kernel. */
-static __always_inline void emit_list(u32 slot, u32 type, u64 base, u64 iovs, u64 length, bool list,
-				      bool compat)
+static __always_inline void emit_list(const struct tw_stream *stream, u32 type, u64 base, u64 iovs,
+				      u64 length, bool list, bool compat)
 {
 	struct job *job = this_job();
 
 	if (!job)
 		return;
-	job->slot = slot;
+	job->stream = *stream;
 	job->type = type;
 	job->left = length;
 	job->from.compat = compat;

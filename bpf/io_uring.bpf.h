@@ -15,30 +15,32 @@ enum {
 	OP_SEND = 26,
 	OP_SPLICE = 30,
 	OP_TEE = 33,
-	OP_WRITEV_FIXED = 57,
-	OP_READV_FIXED = 58,
+	OP_SEND_ZC = 47,
+	OP_SENDMSG_ZC = 48,
+	OP_READV_FIXED = 60,
+	OP_WRITEV_FIXED = 61,
 };
 
 static __always_inline void uring_moved(struct io_kiocb *request, enum end end, u64 length, bool buffer)
 {
 	struct file *file = BPF_CORE_READ(request, file);
 	struct io_rw *moved = (void *)request;
-	struct tw_stream *stream = file ? find_stream(file, end) : NULL;
+	struct tw_stream stream;
 	u32 type = end == END_READ ? TW_READ : TW_DATA;
 	u64 base;
 
-	if (!stream)
+	if (!file || !find_stream(file, end, &stream))
 		return;
 	base = buffer ? BPF_CORE_READ(moved, addr) : 0;
 	if (end == END_READ)
-		note_reader(stream->slot, base);
+		note_reader(&stream, base);
 	/* Lists of buffers need not be there any more; a buffer is, until its program hears of the end. */
 	if (!base)
-		emit_hole(stream->slot, type, length, TW_REASON_ZERO_COPY);
+		emit_hole(&stream, type, length, TW_REASON_ZERO_COPY);
 	else if (have_user_dynptr && length <= TW_RECORD_DATA)
-		emit_buffer(stream->slot, type, base, length);
+		emit_buffer(&stream, type, base, length);
 	else
-		emit_list(stream->slot, type, base, 0, length, false, false);
+		emit_list(&stream, type, base, 0, length, false, false);
 }
 
 SEC("tp_btf/io_uring_complete")
@@ -62,6 +64,8 @@ int BPF_PROG(on_io_uring, void *ring, void *completed)
 	case OP_WRITEV_FIXED:
 	case OP_SEND:
 	case OP_SENDMSG:
+	case OP_SEND_ZC:
+	case OP_SENDMSG_ZC:
 	case OP_SPLICE:
 	case OP_TEE:
 		uring_moved(request, END_WRITE, moved, false);

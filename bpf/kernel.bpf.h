@@ -27,6 +27,7 @@ struct inode {
 	struct super_block *i_sb;
 	unsigned long i_ino;
 	u32 i_rdev;
+	u32 i_generation;
 	struct pipe_inode_info *i_pipe;
 };
 
@@ -125,14 +126,22 @@ struct signal_struct {
 	} live;
 };
 
+struct mnt_namespace;
+
+struct nsproxy {
+	struct mnt_namespace *mnt_ns;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
+	unsigned int flags;
 	int pid;
 	int tgid;
 	u64 start_boottime;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	struct files_struct *files;
+	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
 	struct pid *thread_pid;
 	struct css_set *cgroups;
@@ -181,6 +190,7 @@ enum cgroup_subsys_id {
 enum {
 	EIO = 5,		/* include/uapi/asm-generic/errno-base.h */
 	TS_COMPAT = 2,		/* arch/x86/include/asm/thread_info.h: a 32-bit system call */
+	PF_FORKNOEXEC = 0x40,	/* include/linux/sched.h: still runs what its parent ran */
 	FMODE_READ = 1,		/* include/linux/fs.h */
 	FMODE_WRITE = 2,
 	S_IFMT = 0170000,

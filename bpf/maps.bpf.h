@@ -69,7 +69,8 @@ struct {
 } about SEC(".maps");
 
 /* Set by user space between open and load. */
-const volatile u64 stream_budget = 32 << 20;	/* ring bytes one stream may hold unconsumed */
+const volatile u64 ring_size = 64 << 20;	/* of `output` */
+const volatile u64 stream_share = 256 << 10;	/* ring bytes that a stream may always hold unconsumed */
 const volatile bool have_user_dynptr = false;	/* bpf_probe_read_user_dynptr is there (6.16) */
 
 /* Set by user space at any time. */

@@ -43,6 +43,9 @@ enum {
 	TW_COPY_STEP = 16384,
 };
 
+/* What a record takes up in a ring: its header, and up to the next multiple of 8. */
+#define TW_RING_ROOM(size) (((u64)(size) + 8 + 7) & ~7ull)
+
 enum tw_record_type {
 	TW_DATA = 1,	/* bytes of a stream */
 	TW_HOLE = 2,	/* length known, bytes not */
@@ -74,8 +77,8 @@ enum tw_file_kind {
 };
 
 /* Head of a DATA, HOLE or READ record. Writes and reads of a stream count positions of their own: in
- * a pipe they agree, in a terminal they do not (output processing, echo). `captured` bytes follow, the other `length - captured` are missing
- * for `reason`. */
+ * a pipe they agree, in a terminal they do not (output processing, echo). `captured` bytes follow, the
+ * other `length - captured` are missing for `reason`. */
 struct tw_data {
 	u16 type;
 	u16 reason;
@@ -101,8 +104,9 @@ struct tw_file {
 	u32 dev;	/* as the kernel counts: major << 20 | minor */
 	u32 slot;	/* which stream it is, TW_NO_SLOT if none */
 	u64 stream;	/* its id */
+	u32 generation;	/* of the inode: its number may come again */
 	u8 kind;	/* enum tw_file_kind */
-	u8 pad[7];
+	u8 pad[3];
 };
 TW_ASSERT(sizeof(struct tw_file) == 56, "tw_file has no hidden padding");
 
@@ -134,7 +138,7 @@ TW_ASSERT(sizeof(struct tw_start) == 696, "tw_start has no hidden padding");
 
 /* Version of all that is declared here, and of what the programs do with it: raise it with each change
  * that a daemon would misread which takes over maps and programs of another one. */
-#define TW_LAYOUT 1
+#define TW_LAYOUT 2
 
 /* Value of `about`. */
 struct tw_about {
@@ -181,7 +185,7 @@ struct tw_stream {
 	u64 ino;
 	u64 id;
 	u32 slot;
-	u32 pad;
+	u32 generation;
 };
 
 /* Value of the memory-mapped array `states`. The kernel writes the first part, user space the second;
@@ -189,11 +193,11 @@ struct tw_stream {
 struct tw_state {
 	u64 id;			/* never used twice */
 	u64 written;		/* bytes so far = position of the next */
-	u64 reserved;		/* ring bytes handed out */
+	u64 reserved;		/* ring bytes handed out, TW_RING_ROOM of each record */
 	u64 run;		/* whose it was first */
 	u64 read;		/* bytes that were taken out at the other end */
 	u32 reader_seen;	/* reads bring the bytes, writes only their heads */
-	u32 at_end;		/* a reader was told that no more comes */
+	u32 at_end;		/* a reader was told that no more comes, and nothing came since */
 	u32 ended;		/* its run has ended: the file is another run's if it comes again */
 	u32 pad0;
 	u64 pad1;

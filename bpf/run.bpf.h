@@ -52,6 +52,20 @@ static __always_inline struct kernfs_node *task_cgroup(struct task_struct *task)
 	return v1 && cgroup_parent(v1) ? v1 : kn;
 }
 
+/* A runtime's own helpers run in the container's cgroup before its program does, and on exec'ing
+ * themselves as well (runc makes a copy of its binary first). They still see the files that their
+ * parents see; a container's program does not. */
+static __always_inline bool has_own_root(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, nsproxy, mnt_ns) != BPF_CORE_READ(task, real_parent, nsproxy, mnt_ns);
+}
+
+/* Still what a runtime forked: its exec, which begins the run, is to come. */
+static __always_inline bool is_being_made(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, flags) & PF_FORKNOEXEC;
+}
+
 struct task_place {
 	struct kernfs_node *cgroup;
 	u64 cgroup_key;
@@ -141,7 +155,7 @@ static __always_inline void consider_run(struct task_struct *task, bool at_exec)
 
 	find_place(task, &place);
 	own_namespace = place.level > 0 && place.ns_pid == 1;
-	if (!own_namespace && !place.long_name)
+	if (!own_namespace && !(place.long_name && has_own_root(task)))
 		return;
 	/* Nobody else of an old namespace may stand for it, nor init twice. */
 	if (own_namespace) {
@@ -157,8 +171,11 @@ static __always_inline void consider_run(struct task_struct *task, bool at_exec)
 	run.run = __sync_fetch_and_add(&next_run, 1);
 	run.reaper = place.reaper;
 	/* Of several processes that start in a group at once, one stands for it. */
-	if (bpf_map_update_elem(&runs, &key, &run, known ? BPF_ANY : BPF_NOEXIST))
+	if (bpf_map_update_elem(&runs, &key, &run, known ? BPF_ANY : BPF_NOEXIST)) {
+		if (!bpf_map_lookup_elem(&runs, &key))
+			__sync_fetch_and_add(&starts_lost, 1);
 		return;
+	}
 	if (own_namespace)
 		bpf_map_update_elem(&runs, &place.pidns_key, &run, BPF_ANY);
 	if (announce_run(task, &place, key, run.run, at_exec ? TW_START_AT_EXEC : 0))
@@ -174,11 +191,13 @@ static __always_inline void mark_run(struct task_struct *task)
 	struct task_place place;
 	struct tw_run old = {};
 
+	if (is_being_made(task))
+		return;
 	find_place(task, &place);
 	old.reaper = place.reaper;
 	if (place.level > 0)
 		bpf_map_update_elem(&runs, &place.pidns_key, &old, BPF_NOEXIST);
-	if (place.long_name)
+	if (place.long_name && has_own_root(task))
 		bpf_map_update_elem(&runs, &place.cgroup_key, &old, BPF_NOEXIST);
 }
 
@@ -243,11 +262,11 @@ int seed(struct bpf_iter__task *ctx)
 		break;
 	case SEED_NAMESPACE_INITS:
 		find_place(task, &place);
-		if (place.level > 0 && place.ns_pid == 1)
+		if (place.level > 0 && place.ns_pid == 1 && !is_being_made(task))
 			consider_run(task, false);
 		break;
 	case SEED_OTHERS:
-		if (parent_elsewhere(task))
+		if (parent_elsewhere(task) && !is_being_made(task))
 			consider_run(task, false);
 		break;
 	case SEED_PID:
@@ -267,26 +286,23 @@ int holders(struct bpf_iter__task_file *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct file *file = ctx->file;
-	struct tw_stream *stream;
+	struct tw_stream stream;
 	struct inode *inode;
 	u32 flags = 0;
 
 	if (!task || !file)
 		return 0;
-	stream = find_stream(file, END_WRITE);
-	if (stream)
+	if (find_stream(file, END_WRITE, &stream))
 		flags = TW_HOLDS_TO_WRITE;
-	else
-		stream = find_stream(file, END_READ);
-	if (!stream)
+	else if (!find_stream(file, END_READ, &stream))
 		return 0;
 	inode = BPF_CORE_READ(file, f_inode);
 	if (flags == 0 || ((BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFIFO && (file->f_mode & FMODE_READ)))
 		flags |= TW_HOLDS_TO_READ;
 	struct tw_holder holder = {
-		.stream = stream->id,
+		.stream = stream.id,
 		.unread = (BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFIFO ? pipe_unread(inode) : 0,
-		.slot = stream->slot,
+		.slot = stream.slot,
 		.pid = task->tgid,
 		.fd = ctx->fd,
 		.flags = flags,

@@ -14,6 +14,7 @@ struct identity {
 	u64 key;
 	u64 sb;
 	u64 ino;
+	u32 generation;
 	enum end end;	/* that a terminal's file stands for */
 	bool pty;
 };
@@ -52,6 +53,7 @@ static __always_inline bool identify_terminal(struct file *file, struct identity
 	identity->key = (u64)tty;
 	identity->sb = (u64)BPF_CORE_READ(tty, driver);
 	identity->ino = BPF_CORE_READ(tty, index);
+	identity->generation = 0;
 	return true;
 }
 
@@ -60,6 +62,7 @@ static __always_inline void identify_inode(struct inode *inode, struct identity 
 	identity->key = (u64)inode;
 	identity->sb = (u64)BPF_CORE_READ(inode, i_sb);
 	identity->ino = BPF_CORE_READ(inode, i_ino);
+	identity->generation = BPF_CORE_READ(inode, i_generation);
 }
 
 /* Bytes that are in the pipe now, as far as they can be counted while others are at work there. */
@@ -121,32 +124,52 @@ static __always_inline void describe_file(struct task_struct *task, u32 fd, stru
 	out->key = identity.key;
 	out->sb = identity.sb;
 	out->ino = identity.ino;
+	out->generation = identity.generation;
 	out->dev = BPF_CORE_READ(sb, s_dev);
 }
 
-/* The stream whose given end the file is, or NULL. */
-static __always_inline struct tw_stream *find_stream(struct file *file, enum end end)
+static __always_inline bool is_same(const struct tw_stream *stream, u64 sb, u64 ino, u32 generation)
+{
+	return stream->ino == ino && stream->sb == sb && stream->generation == generation;
+}
+
+/* Its run is over, and so are its bytes: what has its address now may be another terminal, which no
+ * number tells from it. */
+static __always_inline bool is_over(const struct tw_stream *stream)
+{
+	u32 slot = stream->slot;
+	struct tw_state *state = bpf_map_lookup_elem(&states, &slot);
+
+	return !state || (state->ended && state->at_end);
+}
+
+/* Whether the file is the given end of a stream, and of which. It is copied first and looked at then:
+ * an element that is given up is soon used again. */
+static __always_inline bool find_stream(struct file *file, enum end end, struct tw_stream *stream)
 {
 	struct inode *inode = BPF_CORE_READ(file, f_inode);
 	u32 type = BPF_CORE_READ(inode, i_mode) & S_IFMT;
 	struct identity identity = {};
-	struct tw_stream *stream;
+	struct tw_stream *found;
+	bool terminal = type == S_IFCHR && is_terminal(BPF_CORE_READ(inode, i_rdev));
 
 	if (!(BPF_CORE_READ(file, f_mode) & (end == END_READ ? FMODE_READ : FMODE_WRITE)))
-		return NULL;
-	if (type == S_IFCHR && is_terminal(BPF_CORE_READ(inode, i_rdev))) {
+		return false;
+	if (terminal) {
 		if (!identify_terminal(file, &identity) || identity.end != end)
-			return NULL;
+			return false;
 	} else {
 		/* Of other files than pipes no reader is the one who was written to. */
 		if (end == END_READ && type != S_IFIFO)
-			return NULL;
+			return false;
 		identify_inode(inode, &identity);
 	}
-	stream = bpf_map_lookup_elem(&streams, &identity.key);
-	if (!stream || stream->ino != identity.ino || stream->sb != identity.sb)
-		return NULL;
-	return stream;
+	found = bpf_map_lookup_elem(&streams, &identity.key);
+	if (!found)
+		return false;
+	*stream = *found;
+	return is_same(stream, identity.sb, identity.ino, identity.generation) &&
+	       !(terminal && is_over(stream));
 }
 
 static __always_inline bool has_ended(struct tw_stream *stream)
@@ -160,7 +183,7 @@ static __always_inline bool has_ended(struct tw_stream *stream)
  * where it can't or must not be one. */
 static __always_inline void register_stream(struct tw_file *file, u64 run)
 {
-	struct tw_stream stream = { .sb = file->sb, .ino = file->ino };
+	struct tw_stream stream = { .sb = file->sb, .ino = file->ino, .generation = file->generation };
 	struct tw_stream *known;
 	struct tw_state *state;
 	u64 key = file->key;
@@ -169,7 +192,7 @@ static __always_inline void register_stream(struct tw_file *file, u64 run)
 	if (file->kind == TW_KIND_NONE || file->kind == TW_KIND_NULL)
 		return;
 	known = bpf_map_lookup_elem(&streams, &key);
-	if (known && known->ino == file->ino && known->sb == file->sb && !has_ended(known)) {
+	if (known && is_same(known, file->sb, file->ino, file->generation) && !has_ended(known)) {
 		file->slot = known->slot;
 		file->stream = known->id;
 		return;

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 import unittest
 
 import harness
@@ -75,15 +76,32 @@ class Drivers(DockerTestCase):
         self.assertEqual(first, b"started\n")
         self.docker.exec(container, "echo one >/f")
         self.assertEqual(read_line(follower.stdout), b"got one\n")
-        self.docker.exec(container, "echo end >/f")
+        self.docker.exec(container, "echo end >/f", check=False)  # it dies with the container
         rest, errors = follower.communicate(timeout=harness.DEADLINE)
         self.assertEqual((rest, errors, follower.returncode), (b"", b"", 0))
+
+    def test_ends_when_the_container_does(self):
+        """Not with a helper of the runtime that was in its cgroup before its program."""
+        for options in ((), ("--init",), ("--pid", "host"), ("-t",)):
+            with self.subTest(options=options):
+                container = self.docker.start("sh", "-c", ECHO, driver="none", options=options)
+                # The container has run its program by then.
+                self.docker.exec(container, "echo one >/f")
+                asked = time.time_ns()
+                self.docker.exec(container, "echo end >/f", check=False)  # it dies with the container
+                self.docker.wait(container)
+                self.twinlog.whole_logs(container)
+                info = self.twinlog.info(container)
+                self.assertTrue(info["from_start"])
+                self.assertEqual(info["run"], 1)
+                self.assertGreater(info["ended_ns"], asked)
+                self.assertLess(info["started_ns"], asked)
 
     def test_exec_is_not_the_log(self):
         container = self.docker.start("sh", "-c", ECHO, **NONE)
         own = self.docker.exec(container, "echo of the exec; echo aside >/proc/1/fd/1; echo oops >/proc/1/fd/2")
         self.assertEqual(own.stdout, b"of the exec\n")
-        self.docker.exec(container, "echo end >/f")
+        self.docker.exec(container, "echo end >/f", check=False)  # it dies with the container
         self.docker.wait(container)
         out, err = self.twinlog.whole_logs(container)
         # `started` may come on either side of what the exec wrote.
@@ -175,7 +193,7 @@ class Attach(DockerTestCase):
         container = self.docker.start("sh", "-c", ECHO)
         self.assertEqual(self.first_line(container), b"started\n")
         late = self.second_daemon()
-        self.docker.exec(container, "echo one >/f; echo end >/f")
+        self.docker.exec(container, "echo one >/f; echo end >/f", check=False)
         self.docker.wait(container)
         self.assertEqual(late.whole_logs(container), (b"got one\n", b""))
 

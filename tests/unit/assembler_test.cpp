@@ -1119,3 +1119,26 @@ TEST_CASE("1000 random pipes that another assembler goes on with: nothing twice,
             [](StreamSink& sink) { return std::make_unique<ReadAssembler>(sink, 0, true); });
     }
 }
+
+TEST_CASE("a pipe that was found while its reader was ahead of its writers' records") {
+    // The first write was read before the stream was registered, but returned after that.
+    Fed<ReadAssembler> stream(0, false);
+    stream.write(0, "line number 1 of many\n");
+    stream.write(22, "line number 2 of many\n");
+    std::uint64_t read = 0;
+    for (int i = 2; i < 2000; ++i) {
+        const std::string line = "line number " + std::to_string(i) + " of many\n";
+        const std::string next = "line number " + std::to_string(i + 1) + " of many\n";
+        stream.read(read, line);
+        read += line.size();
+        stream.write(read + 22, next);
+        stream.settle(read + 22 + next.size(), read);
+    }
+    CHECK(stream.out.wrong == "");
+    CHECK(stream.out.text.size() == read);
+    CHECK(std::count(stream.out.lost.begin(), stream.out.lost.end(), '\0') ==
+          static_cast<std::ptrdiff_t>(read));
+    // Nothing piles up, and writers are known again.
+    CHECK(stream.assembler.held_bytes() < 1000);
+    CHECK(stream.out.parts.back().pid != 0);
+}

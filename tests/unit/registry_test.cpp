@@ -108,7 +108,7 @@ TEST_CASE("registry: without metadata the id serves as name") {
     CHECK(info->cgroup == "/docker/" + full_id('a'));
 
     StartFacts facts = docker_start("x y", 11);
-    CHECK(registry.describe(facts)->name == "pidns-4026532011");
+    CHECK(registry.describe(facts)->name == "pidns-4026532011-0");
 }
 
 TEST_CASE("registry: a source without a name only tells the runtime") {
@@ -130,7 +130,11 @@ TEST_CASE("registry: what is no container is nothing, unless asked for by pid") 
     facts.ns_pid = 10;
     CHECK_FALSE(registry.describe(facts));
     facts.by_pid = true;
-    CHECK(registry.describe(facts)->id == "pid-10");
+    facts.start_boottime_ns = 123'000'000'000;
+    CHECK(registry.describe(facts)->id == "pid-10-12300");
+    // The number comes again, for another process.
+    facts.start_boottime_ns = 456'000'000'000;
+    CHECK(registry.describe(facts)->id == "pid-10-45600");
 }
 
 TEST_CASE("registry: a restarted container keeps its id") {
@@ -157,8 +161,8 @@ TEST_CASE("registry: a second living process does not get a container's id") {
     CHECK(registry.describe(docker_start(full_id('a'), 10))->id == full_id('a'));
     const auto borrowed = registry.describe(docker_start(full_id('a'), 20));
     REQUIRE(borrowed);
-    CHECK(borrowed->id == "pidns-4026532020");
-    CHECK(borrowed->name == "pidns-4026532020");
+    CHECK(borrowed->id == "pidns-4026532020-0");
+    CHECK(borrowed->name == "pidns-4026532020-0");
     CHECK(borrowed->runtime.empty());
     // Told of the same process again, nothing changes.
     CHECK(registry.describe(docker_start(full_id('a'), 10))->id == full_id('a'));
@@ -171,7 +175,7 @@ TEST_CASE("registry: Docker's word on the first process decides, whoever was see
     Registry registry = fixture.registry();
     fixture.host.start(process(10, "/docker/" + full_id('a')));
     fixture.host.start(process(20, "/docker/" + full_id('a') + "/x"));
-    CHECK(registry.describe(docker_start(full_id('a'), 20))->id == "pidns-4026532020");
+    CHECK(registry.describe(docker_start(full_id('a'), 20))->id == "pidns-4026532020-0");
     CHECK(registry.describe(docker_start(full_id('a'), 10))->name == "web");
 }
 

@@ -34,6 +34,9 @@ namespace {
 // that the files are written in few calls.
 constexpr std::uint64_t drain_batch = 4ULL << 20;
 
+// So many streams at once can always have some of the ring, whatever others hold.
+constexpr std::uint64_t sure_shares = 256;
+
 // While something is being written the rings are looked at this often, and nobody pays for
 // wake-ups.
 constexpr std::chrono::milliseconds busy_tick{5};
@@ -64,6 +67,19 @@ struct LinkDeleter {
     void operator()(bpf_link* link) const { bpf_link__destroy(link); }
 };
 using Link = std::unique_ptr<bpf_link, LinkDeleter>;
+
+// As of one moment, more or less: elements may come and go meanwhile.
+template <class Value>
+std::vector<std::pair<std::uint64_t, Value>> all_elements(int map) {
+    std::vector<std::pair<std::uint64_t, Value>> elements;
+    std::uint64_t key = 0;
+    for (const std::uint64_t* before = nullptr; bpf_map_get_next_key(map, before, &key) == 0;
+         before = &key) {
+        Value value{};
+        if (bpf_map_lookup_elem(map, &key, &value) == 0) elements.emplace_back(key, value);
+    }
+    return elements;
+}
 
 // What is known of a slot of the states map.
 struct Slot {
@@ -131,12 +147,26 @@ struct Capture::Impl {
     Status attach(bpf_program* program);
     Status run_seed(SeedPass pass, std::uint32_t pid);
     Result<std::string> run_iterator(bpf_program* program);
+    template <class Change>
+    void change_run(const tw_start& start, Change change);
     void take_events(CaptureSink& sink, std::vector<tw_end>& ends);
     void activate(const tw_file& file);
     void open_pass(CaptureSink& sink);
     void close_pass(CaptureSink& sink);
     bool hand_out(CaptureSink& sink, std::span<const std::byte> bytes);
 };
+
+template <class Change>
+void Capture::Impl::change_run(const tw_start& start, Change change) {
+    const int runs = bpf_map__fd(skeleton->maps.runs);
+    for (const std::uint64_t place : {start.place, start.pidns}) {
+        tw_run known{};
+        // The number of a namespace may be another one's by now.
+        if (bpf_map_lookup_elem(runs, &place, &known) == 0 && known.run == start.run) {
+            change(runs, place, known);
+        }
+    }
+}
 
 Status Capture::Impl::fill_free_slots() {
     const int map = bpf_map__fd(skeleton->maps.free_slots);
@@ -235,7 +265,7 @@ void Capture::Impl::recount() {
         if (bytes.size() < sizeof(tw_data)) continue;
         const auto& record = *reinterpret_cast<const tw_data*>(bytes.data());
         if (record.slot < TW_STREAMS && state(record.slot).id == record.stream) {
-            waiting[record.slot] += bytes.size();
+            waiting[record.slot] += TW_RING_ROOM(bytes.size());
         }
     }
     output().rewind();
@@ -297,7 +327,8 @@ Status Capture::Impl::run_seed(SeedPass pass, std::uint32_t pid) {
 void Capture::Impl::activate(const tw_file& file) {
     if (file.slot >= slots.size()) return;
     Slot& slot = slots[file.slot];
-    if (slot.stream == file.stream) return;  // the other stream's file too
+    if (slot.stream == file.stream) return;          // the other stream's file too
+    if (state(file.slot).id != file.stream) return;  // given up by a daemon that was killed then
     if (slot.stream == 0) active.push_back(file.slot);
     slot = Slot{.stream = file.stream, .settled = {.written = file.unread}, .uncommitted = 0};
 }
@@ -328,7 +359,8 @@ void Capture::Impl::open_pass(CaptureSink& sink) {
     for (const std::uint32_t slot : active) {
         const StreamEnds now = ends(slot);
         const StreamEnds& settled = slots[slot].settled;
-        if (now.written > settled.written || now.read > settled.read) {
+        if (now.written > settled.written || now.read > settled.read ||
+            now.at_end != settled.at_end) {
             pass.moved.emplace_back(slot, now);
         }
     }
@@ -356,7 +388,7 @@ bool Capture::Impl::hand_out(CaptureSink& sink, std::span<const std::byte> bytes
     Slot& slot = slots[record.slot];
     if (slot.stream != record.stream) return false;  // given up meanwhile
     if (slot.uncommitted == 0) touched.push_back(record.slot);
-    slot.uncommitted += bytes.size();
+    slot.uncommitted += TW_RING_ROOM(bytes.size());
     sink.on_data(record,
                  {reinterpret_cast<const char*>(bytes.data()) + sizeof(tw_data), record.captured});
     return true;
@@ -397,9 +429,8 @@ Result<std::unique_ptr<Capture>> Capture::load(const CaptureOptions& options) {
     }
     const std::uint64_t ring_size = impl->options.ring_size;
     bpf_map__set_max_entries(skeleton.maps.output, static_cast<std::uint32_t>(ring_size));
-    // Half the ring: a flood in one container leaves room for all others, and one container alone
-    // still has a large buffer.
-    skeleton.rodata->stream_budget = ring_size / 2;
+    skeleton.rodata->ring_size = ring_size;
+    skeleton.rodata->stream_share = ring_size / sure_shares;
     skeleton.rodata->have_user_dynptr = features->user_dynptr;
     // Kernels are built without io_uring, too: then nobody writes by it.
     bpf_program__set_autoload(
@@ -511,6 +542,14 @@ bool Capture::adopt(const tw_file& file) {
     return true;
 }
 
+void Capture::detach() {
+    for (const Link& link : impl_->links) {
+        const char* pin = bpf_link__pin_path(link.get());
+        if (pin != nullptr) ::unlink(pin);
+    }
+    impl_->links.clear();
+}
+
 void Capture::unpin() {
     impl_->remove_pins = impl_->options.pins.usable();
 }
@@ -565,7 +604,13 @@ StreamEnds Capture::ends(std::uint32_t slot) const {
 
 void Capture::release(const tw_file& file) {
     Impl& impl = *impl_;
-    if (file.slot >= impl.slots.size() || impl.slots[file.slot].stream != file.stream) return;
+    if (file.slot >= impl.slots.size()) return;
+    // Once, whoever asks and however often: a slot that is given twice would belong to two streams.
+    std::uint64_t expected = file.stream;
+    if (file.stream == 0 ||
+        !std::atomic_ref(impl.state(file.slot).id).compare_exchange_strong(expected, 0)) {
+        return;
+    }
     const int streams = bpf_map__fd(impl.skeleton->maps.streams);
     tw_stream stream{};
     // Somebody else may have the address by now.
@@ -579,13 +624,34 @@ void Capture::release(const tw_file& file) {
 }
 
 void Capture::forget_run(const tw_start& start) {
+    impl_->change_run(start, [](int runs, std::uint64_t place, const tw_run&) {
+        bpf_map_delete_elem(runs, &place);
+    });
+}
+
+void Capture::offer_again(const tw_start& start) {
+    impl_->change_run(start, [](int runs, std::uint64_t place, tw_run known) {
+        known.run = 0;
+        bpf_map_update_elem(runs, &place, &known, BPF_EXIST);
+    });
+}
+
+void Capture::abandon_unknown(const std::function<bool(std::uint64_t run)>& is_known) {
     const int runs = bpf_map__fd(impl_->skeleton->maps.runs);
-    for (const std::uint64_t place : {start.place, start.pidns}) {
-        tw_run known{};
-        // The number of a namespace may be another one's by now.
-        if (bpf_map_lookup_elem(runs, &place, &known) == 0 && known.run == start.run) {
-            bpf_map_delete_elem(runs, &place);
-        }
+    for (const auto& [place, run] : all_elements<tw_run>(runs)) {
+        if (run.run == 0 || is_known(run.run)) continue;
+        tw_run again = run;
+        again.run = 0;
+        bpf_map_update_elem(runs, &place, &again, BPF_EXIST);
+    }
+    const int streams = bpf_map__fd(impl_->skeleton->maps.streams);
+    for (const auto& [key, stream] : all_elements<tw_stream>(streams)) {
+        if (stream.slot >= TW_STREAMS || is_known(impl_->state(stream.slot).run)) continue;
+        tw_file file{};
+        file.key = key;
+        file.slot = stream.slot;
+        file.stream = stream.id;
+        release(file);
     }
 }
 

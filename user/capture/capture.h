@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -69,6 +70,8 @@ class Capture {
 
     // From here on new containers are captured from their first byte.
     Status attach();
+    // Ends the recording; what was recorded can still be drained.
+    void detach();
     // Lets maps and programs end with this object, or outlive it. Until one of them is called, pins
     // that were found stay and new ones go with it. A crash leaves all.
     void unpin();
@@ -95,6 +98,11 @@ class Capture {
     void release(const tw_file& file);
     // Forgets a run, so that its place may have another one.
     void forget_run(const tw_start& start);
+    // The run could not be recorded: the next seed() finds its container anew.
+    void offer_again(const tw_start& start);
+    // The same for all runs that nobody knows, and gives their streams up: a daemon that was killed
+    // left them, or could not be followed.
+    void abandon_unknown(const std::function<bool(std::uint64_t run)>& is_known);
     // Who has the streams open, and what is in them, as of one moment.
     Result<StreamsLook> look();
     // Program runs that the kernel skipped; each may have cost bytes that nothing else tells of.

@@ -91,7 +91,11 @@ bool Registry::contested(const std::string& id, const Init& init,
 std::optional<ContainerInfo> Registry::describe(const StartFacts& facts) {
     const std::vector<std::string_view> levels(facts.cgroup.begin(), facts.cgroup.end());
     auto identity = identify(levels, facts.ns_pid, facts.level, facts.pidns);
-    const std::string pid_id = "pid-" + std::to_string(facts.pid);
+    // Numbers of processes and namespaces come again, a start does not.
+    const std::string since = "-" + std::to_string(facts.start_boottime_ns / ns_per_tick);
+    const std::string pid_id = "pid-" + std::to_string(facts.pid) + since;
+    const std::string namespace_id = pid_namespace_id(facts.pidns) + since;
+    if (identity && identity->id == pid_namespace_id(facts.pidns)) identity->id = namespace_id;
     if (!identity) {
         if (!facts.by_pid) return std::nullopt;
         identity = ContainerIdentity{pid_id, ""};
@@ -107,7 +111,7 @@ std::optional<ContainerInfo> Registry::describe(const StartFacts& facts) {
     if (contested(identity->id, init, metadata)) {
         metadata.reset();
         const bool own_namespace = facts.level > 0 && facts.ns_pid == 1;
-        identity = ContainerIdentity{own_namespace ? pid_namespace_id(facts.pidns) : pid_id, ""};
+        identity = ContainerIdentity{own_namespace ? namespace_id : pid_id, ""};
     }
 
     ContainerInfo info;

@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 #include <type_traits>
 
 #include "base/file_system.h"
@@ -18,8 +20,8 @@ namespace twinlog {
 
 namespace {
 
-constexpr std::string_view file_name = "checkpoint";
-constexpr std::array<char, 8> magic = {'T', 'W', 'C', 'K', 'P', 'T', '0', '1'};
+constexpr std::string_view file_name = "checkpoint.";
+constexpr std::array<char, 8> magic = {'T', 'W', 'C', 'K', 'P', 'T', '0', '2'};
 
 // The file as it lies on the disk; of this machine alone, so its byte order is the machine's.
 struct DiskHead {
@@ -28,6 +30,7 @@ struct DiskHead {
     std::uint32_t run;
     std::uint32_t layout;
     tw_start start;
+    std::array<std::uint64_t, 2> done;
 };
 
 struct DiskState {
@@ -79,7 +82,7 @@ std::string text_of(const std::array<char, size>& from) {
 }  // namespace
 
 Result<Checkpoint> Checkpoint::create(const std::string& directory, const Head& head) {
-    const std::string path = directory + "/" + std::string(file_name);
+    const std::string path = directory + "/" + std::string(file_name) + std::to_string(head.run);
     DiskHead disk{};
     disk.magic = magic;
     disk.instance = head.instance;
@@ -94,8 +97,20 @@ Result<Checkpoint> Checkpoint::create(const std::string& directory, const Head& 
     return Checkpoint(path, std::move(fd), head);
 }
 
-Result<Checkpoint> Checkpoint::load(const std::string& directory) {
-    const std::string path = directory + "/" + std::string(file_name);
+std::vector<Result<Checkpoint>> Checkpoint::load_all(const std::string& directory) {
+    std::vector<Result<Checkpoint>> all;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
+        const std::string name = entry.path().filename();
+        const bool is_one = name.starts_with(file_name) && name.size() > file_name.size() &&
+                            std::all_of(name.begin() + file_name.size(), name.end(),
+                                        [](char c) { return c >= '0' && c <= '9'; });
+        if (is_one) all.push_back(load(entry.path()));
+    }
+    return all;
+}
+
+Result<Checkpoint> Checkpoint::load(const std::string& path) {
     UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
     if (!fd.valid()) return fail_errno(path, "opening it");
     DiskHead disk{};
@@ -105,6 +120,7 @@ Result<Checkpoint> Checkpoint::load(const std::string& directory) {
         return fail(path, "it is no checkpoint of this version of twinlog");
     }
     Checkpoint loaded(path, std::move(fd), Head{disk.instance, disk.run, disk.start});
+    loaded.done_ = disk.done;
     for (const Source source : {Source::stdout_, Source::stderr_}) {
         if (auto place = loaded.load_place(source); !place) return pass_on(std::move(place));
     }
@@ -120,15 +136,23 @@ Status Checkpoint::remove() {
 
 Status Checkpoint::load_place(Source source) {
     Place& place = places_[static_cast<std::size_t>(source)];
+    bool found = false;
     for (const std::uint64_t turn : {0U, 1U}) {
         DiskState disk{};
         const ssize_t got = ::pread(fd_.get(), &disk, sizeof(disk), place_of(source, turn));
         if (got < 0) return fail_errno(path_, "reading it");
         if (static_cast<std::size_t>(got) < offsetof(DiskState, line) ||
             disk.length > disk.line.size() || static_cast<std::size_t>(got) < used_size(disk) ||
-            disk.checksum != checksum_of(disk) || disk.sequence <= place.sequence) {
+            disk.checksum != checksum_of(disk)) {
             continue;
         }
+        // The other one is of an earlier line, or of a save that a crash cut short: it is the one
+        // to be written next.
+        if (disk.position + disk.length != done(source)) {
+            if (!found) place.sequence = std::max(place.sequence, disk.sequence);
+            continue;
+        }
+        found = true;
         place.sequence = disk.sequence;
         place.saved = LineSplitter::State{.position = disk.position,
                                           .line = std::string(disk.line.data(), disk.length),
@@ -142,13 +166,23 @@ Status Checkpoint::load_place(Source source) {
     return {};
 }
 
-Status Checkpoint::save(Source source, const LineSplitter& splitter) {
-    if (!splitter.in_a_line()) return {};
+Status Checkpoint::save(Source source, std::uint64_t done, const LineSplitter& splitter) {
+    const auto index = static_cast<std::size_t>(source);
+    if (done_[index] == done) return {};
+    if (splitter.in_a_line()) {
+        if (auto saved = save_line(source, splitter); !saved) return saved;
+    }
+    const auto place = static_cast<off_t>(offsetof(DiskHead, done) + index * sizeof(done));
+    if (::pwrite(fd_.get(), &done, sizeof(done), place) != sizeof(done)) {
+        return fail_errno(path_, "writing it");
+    }
+    done_[index] = done;
+    return {};
+}
+
+Status Checkpoint::save_line(Source source, const LineSplitter& splitter) {
     Place& place = places_[static_cast<std::size_t>(source)];
     LineSplitter::State state = splitter.state();
-    if (state.position == place.saved.position && state.line.size() == place.saved.line.size()) {
-        return {};
-    }
     DiskState disk{};
     disk.sequence = place.sequence + 1;
     disk.position = state.position;

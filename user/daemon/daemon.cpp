@@ -1,8 +1,10 @@
 #include "daemon/daemon.h"
 
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <optional>
@@ -31,6 +33,9 @@ constexpr auto housekeeping = 1s;
 constexpr auto lost_ends_check = 10s;
 // How often the holders of an ended container's pipes are looked at, and what is held for its time.
 constexpr auto waiting_tick = 50ms;
+// Looking walks all open files of the host, and a container can have very many: no more than this
+// part of the time goes into it.
+constexpr int look_share = 10;
 
 class Daemon {
  public:
@@ -63,6 +68,7 @@ class Daemon {
     Recorder recorder_;
     std::chrono::steady_clock::time_point last_housekeeping_;
     std::chrono::steady_clock::time_point last_lost_ends_check_;
+    std::chrono::steady_clock::time_point next_look_;
     std::uint64_t missed_runs_ = 0;
     bool waits_ = false;  // something is held for time to pass
     std::optional<std::chrono::steady_clock::time_point> held_since_;  // without a commit
@@ -76,7 +82,7 @@ bool Daemon::drain() {
     if (complete) waits_ = recorder_.pass_time(boot_time_now());
     recorder_.flush();
     if (recorder_.holds_last_copy()) {
-        if (!complete || !held_too_long()) return complete;
+        if (!held_too_long()) return complete;
         recorder_.let_go();
         recorder_.flush();
     }
@@ -110,11 +116,20 @@ Status Daemon::start() {
     const ProcFs proc;
     for (const std::uint32_t pid : selection_.pids) {
         if (auto process = proc.stat(pid); !process) return pass_on(std::move(process));
+        if (recorder_.records(pid)) continue;
         if (auto seeded = capture_->seed_pid(pid); !seeded) return seeded;
     }
     drain_pass();
-    // Processes that ended while nobody looked have told it to a daemon that may not have heard it.
-    if (capture_->taken_over()) recorder_.look_for_lost_ends();
+    if (capture_->taken_over()) {
+        recorder_.abandon_unknown();
+        if (selection_.new_containers()) {
+            if (auto seeded = capture_->seed(); !seeded) return seeded;
+        }
+        drain_pass();
+        // Processes that ended while nobody looked have told it to a daemon that may not have heard
+        // it.
+        recorder_.look_for_lost_ends();
+    }
     recorder_.settle_former();
     return {};
 }
@@ -128,6 +143,11 @@ void Daemon::keep_house() {
     if (now - last_lost_ends_check_ >= lost_ends_check) {
         last_lost_ends_check_ = now;
         recorder_.look_for_lost_ends();
+        recorder_.pay_debts();
+        if (recorder_.wants_seed()) {
+            if (auto seeded = capture_->seed(); !seeded)
+                spdlog::error("{}", seeded.error().message());
+        }
     }
     const std::uint64_t missed = capture_->missed_runs();
     if (missed != missed_runs_) {
@@ -144,8 +164,13 @@ void Daemon::keep_house() {
 Status Daemon::look_at_streams() {
     const bool stuck = recorder_.anybody_stuck(boot_time_now());
     if (!stuck && !recorder_.anybody_ending()) return {};
+    const auto begin = std::chrono::steady_clock::now();
+    if (begin < next_look_) return {};
     auto look = capture_->look();
     if (!look) return pass_on(std::move(look));
+    const auto end = std::chrono::steady_clock::now();
+    next_look_ = end + std::max<std::chrono::steady_clock::duration>(waiting_tick,
+                                                                     look_share * (end - begin));
     const auto ended = recorder_.ended_runs(*look);
     if (!stuck && ended.empty()) return {};
     drain_pass();
@@ -181,7 +206,9 @@ void Daemon::stop() {
         capture_->keep_pins();
         return;
     }
+    // Before the last look: what comes after it would be counted and not recorded.
     capture_->unpin();
+    capture_->detach();
     auto look = capture_->look();
     if (!look) spdlog::error("{}", look.error().message());
     drain_pass();
@@ -191,12 +218,21 @@ void Daemon::stop() {
     recorder_.finish_all(last);
 }
 
+// Each container takes two descriptors and one for each further log; 1024 is the usual soft limit.
+void raise_file_limit() {
+    rlimit files{};
+    if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+    files.rlim_cur = files.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &files);
+}
+
 }  // namespace
 
 Status run_daemon(const DaemonOptions& options) {
     // Before anything starts that a signal could interrupt half-way.
     auto signals = StopSignals::block();
     if (!signals) return pass_on(std::move(signals));
+    raise_file_limit();
     auto store = Store::open(options.store, /*create=*/true);
     if (!store) return pass_on(std::move(store));
     auto lock = store->lock();

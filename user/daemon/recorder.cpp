@@ -36,13 +36,17 @@ Result<std::array<std::uint64_t, 2>> positions_in_log(const std::string& directo
     }
 }
 
-// Nobody can write any more, and a reader who can be seen has taken all.
-bool is_complete(const tw_file& file, const StreamsLook& look) {
+// Nobody can write any more, and a reader who can be seen has taken all. before: how the ends stood
+// when they were looked at last. A reader that is about to return from its read has emptied the
+// pipe, and that is not recorded yet; one that cannot be seen is never ahead of what it was then.
+bool is_complete(const tw_file& file, const StreamsLook& look, const StreamEnds& before) {
     if (look.held(file, TW_HOLDS_TO_WRITE)) return false;
     const StreamEnds ends = look.ends_of(file);
-    if (ends.at_end) return true;
-    if (file.kind == TW_KIND_PTY) return !look.held(file, TW_HOLDS_TO_READ);
-    return ends.unread ? *ends.unread == 0 : !look.held(file, TW_HOLDS_TO_READ);
+    if (ends.at_end || !look.held(file, TW_HOLDS_TO_READ)) return true;
+    if (file.kind == TW_KIND_PTY) return false;
+    if (!ends.unread) return false;
+    const bool rests = ends.written == before.written && ends.read == before.read;
+    return *ends.unread == 0 && (ends.read == ends.written || (before.unread == 0 && rests));
 }
 
 std::string describe(const ContainerInfo& info) {
@@ -97,6 +101,8 @@ void Recorder::reject(const tw_start& start) {
 }
 
 void Recorder::on_start(const tw_start& start) {
+    // Told to a daemon that was killed before it could say so.
+    if (runs_.contains(start.run)) return;
     auto described = registry_.describe(start_facts(start));
     if (!described) {
         reject(start);
@@ -106,13 +112,16 @@ void Recorder::on_start(const tw_start& start) {
     ContainerInfo info = std::move(*described);
     if (!selection_.wants(start, info)) {
         reject(start);
+        unwanted_.emplace(start.run, start);
         return;
     }
     const std::string title = describe(info);
     auto log = open_log(std::move(info));
     if (!log) {
-        spdlog::error("{}: not captured: {}", title, log.error().message());
+        spdlog::error("{}: not captured yet: {}", title, log.error().message());
         reject(start);
+        capture_.offer_again(start);
+        wants_seed_ = true;
         return;
     }
     Run& run = runs_[start.run];
@@ -172,7 +181,7 @@ void Recorder::on_data(const tw_data& record, std::string_view captured) {
 void Recorder::on_settled(std::uint32_t slot, std::uint64_t stream, const StreamEnds& ends) {
     StreamRecorder* recorder = by_slot_[slot];
     if (recorder == nullptr || recorder->file().stream != stream) return;
-    recorder->assembler().settle(ends);
+    recorder->settle(ends);
 }
 
 bool Recorder::pass_time(std::uint64_t now) {
@@ -208,6 +217,11 @@ void Recorder::look_at_stuck(const StreamsLook& look) {
 }
 
 void Recorder::on_end(const tw_end& end) {
+    if (const auto unwanted = unwanted_.find(end.run); unwanted != unwanted_.end()) {
+        capture_.forget_run(unwanted->second);
+        unwanted_.erase(unwanted);
+        return;
+    }
     const auto run = runs_.find(end.run);
     if (run == runs_.end() || run->second.ended_at != 0) return;
     run->second.ended_at = end.time;
@@ -222,28 +236,30 @@ void Recorder::look_for_lost_ends() {
     }
 }
 
-std::vector<std::uint64_t> Recorder::ended_runs(const StreamsLook& look) const {
+std::vector<std::uint64_t> Recorder::ended_runs(const StreamsLook& look) {
     std::vector<std::uint64_t> ended;
-    for (const auto& [key, run] : runs_) {
+    for (auto& [key, run] : runs_) {
         if (run.ended_at == 0) continue;
-        const bool complete =
-            std::all_of(run.streams.begin(), run.streams.end(), [&](const auto& stream) {
-                return stream == nullptr || is_complete(stream->file(), look);
-            });
+        bool complete = true;
+        for (std::size_t i = 0; i < run.streams.size(); ++i) {
+            if (run.streams[i] == nullptr) continue;
+            const tw_file& file = run.streams[i]->file();
+            complete = is_complete(file, look, run.looked[i]) && complete;
+            run.looked[i] = look.ends_of(file);
+        }
         if (complete || look.at > run.ended_at + linger_ns) ended.push_back(key);
     }
     return ended;
 }
 
+// Ends the streams, up to the last entry. What the kernel holds of them goes last of all, by
+// forget(): until then a daemon that is killed leaves a run that the next one finishes.
 void Recorder::finish_run(std::uint64_t key, Run& run, const StreamsLook& look) {
     for (const auto& stream : run.streams) {
         if (stream == nullptr) continue;
-        stream->end(capture_.ends(stream->file().slot), look.ends_of(stream->file()));
-        by_slot_[stream->file().slot] = nullptr;
-        capture_.release(stream->file());
+        stream->end(look.ends_of(stream->file()));
     }
     run.merger->flush();
-    capture_.forget_run(run.start);
     ContainerInfo& info = run.log->info();
     if (run.ended_at != 0) {
         --ending_;
@@ -260,28 +276,40 @@ void Recorder::finish_run(std::uint64_t key, Run& run, const StreamsLook& look) 
     }
 }
 
+// Entries first: a follower ends as soon as the state says so. The checkpoint only when the state
+// is saved: a daemon that comes in between finishes the run again.
+void Recorder::close_run(Run& run) {
+    const std::shared_ptr<ContainerLog>& log = run.log;
+    flush(*log);
+    if (log->writer().dropped_bytes() > 0) owing_.insert(log);
+    save(*log);
+    if (run.checkpoint) {
+        if (auto removed = run.checkpoint->remove(); !removed) {
+            spdlog::error("{}", removed.error().message());
+        }
+    }
+    for (const auto& stream : run.streams) {
+        if (stream == nullptr) continue;
+        by_slot_[stream->file().slot] = nullptr;
+        capture_.release(stream->file());
+    }
+    capture_.forget_run(run.start);
+}
+
 void Recorder::finish(const std::vector<std::uint64_t>& runs, const StreamsLook& look) {
     for (const std::uint64_t key : runs) {
         const auto run = runs_.find(key);
         if (run == runs_.end()) continue;
         finish_run(key, run->second, look);
-        const std::shared_ptr<ContainerLog> log = run->second.log;
-        Run over = std::move(run->second);
+        close_run(run->second);
         runs_.erase(run);
-        // Entries first: a follower ends as soon as the state says so.
-        if (auto flushed = log->writer().flush(); !flushed) {
-            spdlog::error("{}: {}", describe(log->info()), flushed.error().message());
-        }
-        save(*log);
-        drop_checkpoint(over);
     }
 }
 
-// Only when the state is saved: a daemon that comes in between finishes the run again.
-void Recorder::drop_checkpoint(Run& run) {
-    if (!run.checkpoint) return;
-    if (auto removed = run.checkpoint->remove(); !removed) {
-        spdlog::error("{}", removed.error().message());
+void Recorder::flush(ContainerLog& log) {
+    if (!log.writer().has_pending()) return;
+    if (auto flushed = log.writer().flush(); !flushed) {
+        spdlog::error("{}: {}", describe(log.info()), flushed.error().message());
     }
 }
 
@@ -293,15 +321,46 @@ void Recorder::restore() {
     }
     for (CatalogItem& item : catalog->containers) {
         if (item.info.state != ContainerState::running) continue;
-        auto checkpoint = Checkpoint::load(item.directory);
-        if (!checkpoint) {
-            if (checkpoint.error().code != ENOENT)
+        for (auto& checkpoint : Checkpoint::load_all(item.directory)) {
+            if (!checkpoint) {
                 spdlog::error("{}", checkpoint.error().message());
-            continue;
+            } else if (checkpoint->head().instance == capture_.instance()) {
+                restore(item.info, std::move(*checkpoint));
+            } else if (auto removed = checkpoint->remove(); !removed) {
+                spdlog::error("{}", removed.error().message());
+            }
         }
-        if (checkpoint->head().instance != capture_.instance()) continue;
-        restore(std::move(item.info), std::move(*checkpoint));
     }
+}
+
+void Recorder::abandon_unknown() {
+    capture_.abandon_unknown(
+        [this](std::uint64_t run) { return runs_.contains(run) || unwanted_.contains(run); });
+}
+
+bool Recorder::records(std::uint32_t pid) const {
+    return std::any_of(runs_.begin(), runs_.end(), [&](const auto& item) {
+        const tw_start& start = item.second.start;
+        return start.pid == pid && registry_.exists(pid, start.start_time);
+    });
+}
+
+// A container may have two: one that ends and, restarted already, its next.
+std::shared_ptr<ContainerLog> Recorder::restore_log(ContainerInfo info, std::uint32_t run) {
+    if (auto open = logs_[info.id].lock()) {
+        open->info().run = std::max(open->info().run, run);
+        return open;
+    }
+    const std::string title = describe(info);
+    info.run = run;
+    auto writer = open_writer(info);
+    if (!writer) {
+        spdlog::error("{}: not captured: {}", title, writer.error().message());
+        return nullptr;
+    }
+    auto log = std::make_shared<ContainerLog>(std::move(info), std::move(*writer));
+    logs_[log->info().id] = log;
+    return log;
 }
 
 void Recorder::restore(ContainerInfo info, Checkpoint checkpoint) {
@@ -313,20 +372,14 @@ void Recorder::restore(ContainerInfo info, Checkpoint checkpoint) {
             return;
         }
     }
-    info.run = head.run;
-    auto writer = open_writer(info);
-    if (!writer) {
-        spdlog::error("{}: not captured: {}", title, writer.error().message());
-        return;
-    }
-    auto in_log = positions_in_log(layout::container_directory(store_.path(), info.id), head.run,
-                                   (*writer)->recovery());
+    const std::string directory = layout::container_directory(store_.path(), info.id);
+    const auto log = restore_log(std::move(info), head.run);
+    if (log == nullptr) return;
+    auto in_log = positions_in_log(directory, head.run, log->writer().recovery());
     if (!in_log) {
         spdlog::error("{}: not captured: {}", title, in_log.error().message());
         return;
     }
-    auto log = std::make_shared<ContainerLog>(std::move(info), std::move(*writer));
-    logs_[log->info().id] = log;
     Run& run = runs_[head.start.run];
     run.start = head.start;
     run.log = log;
@@ -336,7 +389,8 @@ void Recorder::restore(ContainerInfo info, Checkpoint checkpoint) {
         add_stream(run, source);
         const auto index = static_cast<std::size_t>(source);
         if (run.streams[index] == nullptr) continue;
-        run.streams[index]->resume((*in_log)[index], run.checkpoint->state(source));
+        run.streams[index]->resume((*in_log)[index], run.checkpoint->done(source),
+                                   run.checkpoint->begun(source));
     }
     spdlog::info("{}: captured on, after a daemon that ended without a word", title);
 }
@@ -344,33 +398,37 @@ void Recorder::restore(ContainerInfo info, Checkpoint checkpoint) {
 void Recorder::finish_all(const StreamsLook& look) {
     for (auto& [key, run] : runs_) {
         finish_run(key, run, look);
-        if (auto flushed = run.log->writer().flush(); !flushed) {
-            spdlog::error("{}: {}", describe(run.log->info()), flushed.error().message());
-        }
-        save(*run.log);
-        drop_checkpoint(run);
+        close_run(run);
     }
     runs_.clear();
+    pay_debts();
+    for (const auto& log : owing_) {
+        spdlog::error("{}: {} bytes are missing at the end of its log", describe(log->info()),
+                      log->writer().dropped_bytes());
+    }
 }
 
 void Recorder::flush() {
-    for (auto& [key, run] : runs_) {
-        if (!run.log->writer().has_pending()) continue;
-        if (auto flushed = run.log->writer().flush(); !flushed) {
-            spdlog::error("{}: {}", describe(run.log->info()), flushed.error().message());
-        }
-    }
+    for (auto& [key, run] : runs_) flush(*run.log);
+}
+
+void Recorder::pay_debts() {
+    std::erase_if(owing_, [this](const std::shared_ptr<ContainerLog>& log) {
+        flush(*log);
+        return log->writer().dropped_bytes() == 0;
+    });
 }
 
 void Recorder::save_checkpoints() {
     for (auto& [key, run] : runs_) {
-        if (!run.checkpoint) continue;
+        // What a full disk has cost has no entry yet: the next daemon finds the gap by itself.
+        if (!run.checkpoint || run.log->writer().dropped_bytes() > 0) continue;
         for (const Source source : {Source::stdout_, Source::stderr_}) {
             const auto& stream = run.streams[static_cast<std::size_t>(source)];
             if (stream == nullptr) continue;
-            if (auto saved = run.checkpoint->save(source, stream->splitter()); !saved) {
-                spdlog::error("{}: {}", describe(run.log->info()), saved.error().message());
-            }
+            auto saved =
+                run.checkpoint->save(source, stream->assembler().next(), stream->splitter());
+            if (!saved) spdlog::error("{}: {}", describe(run.log->info()), saved.error().message());
         }
     }
 }

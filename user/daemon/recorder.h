@@ -7,7 +7,9 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -82,7 +84,8 @@ class Recorder : public CaptureSink {
 
     // Runs whose first process is gone, and whose streams nobody can write to any more or for too
     // long. Whatever they wrote is in the rings by now: drain a whole pass, then finish() them.
-    [[nodiscard]] std::vector<std::uint64_t> ended_runs(const StreamsLook& look) const;
+    // Call it at some distance of time: what rests between two calls is taken to be at its end.
+    [[nodiscard]] std::vector<std::uint64_t> ended_runs(const StreamsLook& look);
     // Runs whose END found no room in the ring count as ended from here on.
     void look_for_lost_ends();
     // Completes runs: last unterminated lines, last gaps, state.
@@ -91,6 +94,14 @@ class Recorder : public CaptureSink {
     void finish_all(const StreamsLook& look);
     // Takes up the runs of a daemon that ended without finishing them. Before anything is drained.
     void restore();
+    // Gives back to the kernel what no run here stands for, so that Capture::seed finds it anew.
+    void abandon_unknown();
+    // Whether that process has a run already.
+    [[nodiscard]] bool records(std::uint32_t pid) const;
+    // A container could not be recorded: Capture::seed will offer it again. Asking takes it back.
+    [[nodiscard]] bool wants_seed() { return std::exchange(wants_seed_, false); }
+    // Tries again to write the gaps that ended containers' logs still lack.
+    void pay_debts();
 
     // Containers in the store that a former daemon left as running, and that do not run: they ended
     // while nobody looked.
@@ -106,17 +117,20 @@ class Recorder : public CaptureSink {
         std::optional<Checkpoint> checkpoint;  // none: could not be written
         std::unique_ptr<EntryMerger> merger;
         std::array<std::unique_ptr<StreamRecorder>, 2> streams;  // by Source; none: no such stream
-        std::uint64_t ended_at = 0;                              // CLOCK_BOOTTIME ns; 0: running
+        std::array<StreamEnds, 2> looked;  // by Source: at the last ended_runs()
+        std::uint64_t ended_at = 0;        // CLOCK_BOOTTIME ns; 0: running
     };
 
     Result<std::shared_ptr<ContainerLog>> open_log(ContainerInfo info);
     Result<std::unique_ptr<LogWriter>> open_writer(const ContainerInfo& info);
     void add_stream(Run& run, Source source);
+    std::shared_ptr<ContainerLog> restore_log(ContainerInfo info, std::uint32_t run);
     void restore(ContainerInfo info, Checkpoint checkpoint);
     void reject(const tw_start& start);
     void save(ContainerLog& log);
-    static void drop_checkpoint(Run& run);
+    static void flush(ContainerLog& log);
     void finish_run(std::uint64_t key, Run& run, const StreamsLook& look);
+    void close_run(Run& run);
 
     Capture& capture_;
     Store& store_;
@@ -125,7 +139,10 @@ class Recorder : public CaptureSink {
     LogWriter::Options log_options_;
     std::map<std::uint64_t, Run> runs_;                        // by tw_start::run
     std::map<std::string, std::weak_ptr<ContainerLog>> logs_;  // by container id
-    std::map<std::string, ContainerInfo> unsaved_;  // by id: container.json could not be written
+    std::map<std::string, ContainerInfo> unsaved_;   // by id: container.json could not be written
+    std::map<std::uint64_t, tw_start> unwanted_;     // runs that nobody asked for, until they end
+    std::set<std::shared_ptr<ContainerLog>> owing_;  // ended, with gaps that are not written yet
+    bool wants_seed_ = false;
     std::array<StreamRecorder*, TW_STREAMS> by_slot_{};
     std::size_t ending_ = 0;
 };

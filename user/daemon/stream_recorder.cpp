@@ -1,5 +1,6 @@
 #include "daemon/stream_recorder.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "stream/read_assembler.h"
@@ -31,19 +32,17 @@ void assemble(Assembler& assembler, const tw_data& record, std::string_view capt
                       Origin{record.time, Writer{record.pid, record.tid, comm, record.ns_pid}});
 }
 
-void StreamRecorder::end(const StreamEnds& ends, const StreamEnds& looked) {
-    assembler_->end(ends, looked);
+void StreamRecorder::end(const StreamEnds& looked) {
+    assembler_->end(settled_, looked);
     splitter_.end();
 }
 
-void StreamRecorder::resume(std::uint64_t in_log, const LineSplitter::State& begun) {
-    if (begun.position < in_log) {
-        // Its line is in the log by now.
-        assembler_->resume(in_log);
-        return;
-    }
-    assembler_->resume(begun.position + begun.line.size());
-    splitter_.resume(begun);
+void StreamRecorder::resume(std::uint64_t in_log, std::uint64_t done,
+                            const LineSplitter::State& begun) {
+    assembler_->resume(std::max(in_log, done));
+    // Else its line is in the log by now.
+    const bool goes_on = begun.position + begun.line.size() == done && begun.position >= in_log;
+    if (goes_on) splitter_.resume(begun);
 }
 
 void StreamRecorder::on_bytes(std::uint64_t position, std::string_view bytes,

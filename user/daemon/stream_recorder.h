@@ -34,13 +34,20 @@ class StreamRecorder : public StreamSink {
     void record(const tw_data& record, std::string_view captured) {
         assemble(*assembler_, record, captured);
     }
+    // All records before these positions have come in or never will.
+    void settle(const StreamEnds& ends) {
+        settled_ = ends;
+        assembler_->settle(ends);
+    }
+    [[nodiscard]] const StreamEnds& settled() const { return settled_; }
     Assembler& assembler() { return *assembler_; }
     [[nodiscard]] const Assembler& assembler() const { return *assembler_; }
     [[nodiscard]] const LineSplitter& splitter() const { return splitter_; }
-    // Goes on after a former daemon; in_log: position behind the last byte that the log holds.
-    void resume(std::uint64_t in_log, const LineSplitter::State& begun);
+    // Goes on after a former daemon. in_log: position behind the last byte that the log holds;
+    // done: everything before it was in the log, be it rotated away meanwhile, or in begun.
+    void resume(std::uint64_t in_log, std::uint64_t done, const LineSplitter::State& begun);
     // Nothing more comes.
-    void end(const StreamEnds& ends, const StreamEnds& looked);
+    void end(const StreamEnds& looked);
 
     void on_bytes(std::uint64_t position, std::string_view bytes, const Origin& origin) override;
     void on_gap(std::uint64_t position, std::uint64_t length, GapReason reason,
@@ -51,6 +58,7 @@ class StreamRecorder : public StreamSink {
     StreamCounters& counters_;
     LineSplitter splitter_;
     std::unique_ptr<Assembler> assembler_;
+    StreamEnds settled_;
 };
 
 // What a stream's file is, as container.json and ps call it; empty: there is none.

@@ -33,7 +33,7 @@ constexpr std::size_t most_compared = 64;
 
 void ReadAssembler::Write::drop_front(std::uint64_t count) {
     count = std::min(count, length);
-    position += count;
+    position += static_cast<std::int64_t>(count);
     length -= count;
     bytes.erase(0, count);
 }
@@ -49,7 +49,7 @@ void ReadAssembler::written(std::uint64_t position, std::string_view bytes, std:
     last_time_ = std::max(last_time_, origin.time);
     if (length == 0) return;
     bytes = bytes.substr(0, length);
-    Write write{.position = mapped(position),
+    Write write{.position = static_cast<std::int64_t>(position) + shift_,
                 .length = length,
                 .bytes = std::string(bytes),
                 .reason = reason,
@@ -118,7 +118,7 @@ bool ReadAssembler::agree(const Write& write, std::string_view bytes) const {
 
 void ReadAssembler::shift_writes(std::int64_t distance) {
     shift_ += distance;
-    for (Write& write : writes_) write.position += static_cast<std::uint64_t>(distance);
+    for (Write& write : writes_) write.position += distance;
 }
 
 // A stream that was found with somebody at work in it: which write the next bytes are of is found
@@ -129,7 +129,7 @@ void ReadAssembler::align(std::string_view next_bytes) {
     if (first.bytes.size() >= telling_length) {
         const std::string_view telling = std::string_view(first.bytes).substr(0, most_compared);
         if (const auto at = next_bytes.find(telling); at != std::string_view::npos) {
-            shift_writes(static_cast<std::int64_t>(next_ + at - first.position));
+            shift_writes(here() + static_cast<std::int64_t>(at) - first.position);
             aligned_ = true;
             return;
         }
@@ -138,7 +138,7 @@ void ReadAssembler::align(std::string_view next_bytes) {
     for (std::size_t i = 0; i < std::min(writes_.size(), swap_window); ++i) {
         const auto at = writes_[i].bytes.find(telling);
         if (at == std::string::npos) continue;
-        shift_writes(static_cast<std::int64_t>(next_ - (writes_[i].position + at)));
+        shift_writes(here() - (writes_[i].position + static_cast<std::int64_t>(at)));
         aligned_ = true;
         return;
     }
@@ -147,17 +147,17 @@ void ReadAssembler::align(std::string_view next_bytes) {
 // The same by what is in the pipe: these are the bytes that were written last.
 void ReadAssembler::align(const StreamEnds& looked) {
     if (from_start_ || !looked.unread) return;
-    const std::uint64_t taken = looked.written - *looked.unread;
-    shift_writes(static_cast<std::int64_t>(looked.read - mapped(taken)));
+    const auto taken = static_cast<std::int64_t>(looked.written - *looked.unread) + shift_;
+    shift_writes(static_cast<std::int64_t>(looked.read) - taken);
     aligned_ = true;
 }
 
 // Writes whose bytes went on before they were recorded. Unless it is the counts that disagree: what
 // came in unseen (aio) is counted by the reader only.
 void ReadAssembler::forget_late_writes(std::string_view next_bytes) {
-    while (!writes_.empty() && writes_.front().position < next_) {
+    while (!writes_.empty() && writes_.front().position < here()) {
         Write& first = writes_.front();
-        const std::uint64_t late = next_ - first.position;
+        const auto late = static_cast<std::uint64_t>(here() - first.position);
         if (debt_ >= late && first.bytes.size() >= telling_length &&
             next_bytes.size() >= telling_length && agree(first, next_bytes)) {
             debt_ = 0;
@@ -177,10 +177,10 @@ void ReadAssembler::take_write(std::size_t index) {
     held_bytes_ -= current_.bytes.size();
     const auto taken = writes_.begin() + static_cast<std::ptrdiff_t>(index);
     for (auto before = writes_.begin(); before != taken; ++before) {
-        before->position += taken->length;
+        before->position += static_cast<std::int64_t>(taken->length);
     }
     current_ = std::move(*taken);
-    current_.position = next_;
+    current_.position = here();
     writes_.erase(taken);
 }
 
@@ -188,10 +188,11 @@ void ReadAssembler::take_write(std::size_t index) {
 bool ReadAssembler::choose_write(std::string_view next_bytes, std::uint64_t time, Wait wait) {
     align(next_bytes);
     forget_late_writes(next_bytes);
-    if (writes_.empty() || writes_.front().position > next_) {
-        const std::uint64_t until =
-            writes_.empty() ? std::numeric_limits<std::uint64_t>::max() : writes_.front().position;
-        const std::uint64_t settled = mapped(settled_written_);
+    if (writes_.empty() || writes_.front().position > here()) {
+        const std::uint64_t until = writes_.empty()
+                                        ? std::numeric_limits<std::uint64_t>::max()
+                                        : static_cast<std::uint64_t>(writes_.front().position);
+        const std::uint64_t settled = written_up_to();
         std::uint64_t unknown = 0;
         if (settled > next_) {
             unknown = std::min(until, settled) - next_;
@@ -202,7 +203,7 @@ bool ReadAssembler::choose_write(std::string_view next_bytes, std::uint64_t time
             return false;
         }
         held_bytes_ -= current_.bytes.size();
-        current_ = Write{.position = next_, .length = unknown, .time = time};
+        current_ = Write{.position = here(), .length = unknown, .time = time};
         return true;
     }
     const std::size_t window = std::min(writes_.size(), swap_window);
@@ -242,13 +243,16 @@ bool ReadAssembler::hand_on_written(std::uint64_t length, GapReason reason, std:
     while (length > 0) {
         if (current_.length == 0) {
             forget_late_writes({});
-            if (!writes_.empty() && writes_.front().position == next_) {
+            if (!writes_.empty() && writes_.front().position == here()) {
                 take_write(0);
             } else {
                 // Lost on its way here as well, or not recorded yet.
                 if (!over_holes) return false;
                 std::uint64_t missing = length;
-                if (!writes_.empty()) missing = std::min(missing, writes_.front().position - next_);
+                if (!writes_.empty()) {
+                    missing = std::min(
+                        missing, static_cast<std::uint64_t>(writes_.front().position - here()));
+                }
                 const std::uint64_t position = next_;
                 next_ += missing;
                 length -= missing;
@@ -317,7 +321,7 @@ void ReadAssembler::settle(const StreamEnds& ends) {
     settled_written_ = std::max(settled_written_, ends.written);
     settled_read_ = std::max(settled_read_, ends.read);
     if (!reads_.empty() || settled_read_ > next_) hand_on(Wait::for_writes);
-    const std::uint64_t written = mapped(settled_written_);
+    const std::uint64_t written = written_up_to();
     // No pipe holds that much: what no write has brought will come from nowhere.
     if (reads_.empty() && written > next_ + more_than_a_pipe && settled_read_ <= next_) {
         nobody_reads_ = true;
@@ -350,7 +354,7 @@ void ReadAssembler::end(const StreamEnds& ends, const StreamEnds& looked) {
     settle(ends);
     hand_on(Wait::no_longer);
     align(looked);
-    const std::uint64_t written = mapped(settled_written_);
+    const std::uint64_t written = written_up_to();
     // What was read to its end is complete, whatever the writers' count says.
     if (!ends.at_end && written > next_) {
         hand_on_written(written - next_, GapReason::unread, last_time_, true);

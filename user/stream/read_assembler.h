@@ -38,7 +38,8 @@ class ReadAssembler : public Assembler {
 
  private:
     struct Write {
-        std::uint64_t position = 0;
+        // As the reader counts; before 0 for what went through the pipe before it was found.
+        std::int64_t position = 0;
         std::uint64_t length = 0;
         std::string bytes;  // its first ones
         GapReason reason = GapReason::ring_full;
@@ -69,9 +70,12 @@ class ReadAssembler : public Assembler {
     bool hand_on_written(std::uint64_t length, GapReason reason, std::uint64_t time,
                          bool over_holes);
     [[nodiscard]] Origin origin() const;
-    [[nodiscard]] std::uint64_t mapped(std::uint64_t written_position) const {
-        return written_position + static_cast<std::uint64_t>(shift_);
+    // How far the writers have come, as the reader counts.
+    [[nodiscard]] std::uint64_t written_up_to() const {
+        const std::int64_t at = static_cast<std::int64_t>(settled_written_) + shift_;
+        return at > 0 ? static_cast<std::uint64_t>(at) : 0;
     }
+    [[nodiscard]] std::int64_t here() const { return static_cast<std::int64_t>(next_); }
 
     StreamSink& sink_;
     std::uint64_t next_ = 0;
