@@ -13,6 +13,7 @@ extern int bpf_probe_read_user_dynptr(const struct bpf_dynptr *ptr, u32 off, u32
 
 enum {
 	UIO_MAXIOV = 1024,	/* include/uapi/linux/uio.h */
+	PID_NS_LEVELS = 64,	/* more than MAX_PID_NS_LEVEL, 32, and a power of two */
 };
 
 /* A size that no ring can give: the verifier wants a dynptr whether there is room or not. */
@@ -118,11 +119,16 @@ static __always_inline u32 own_ns_pid(void)
 	struct task_struct *leader = bpf_get_current_task_btf()->group_leader;
 	struct pid *pid = leader->thread_pid;
 	struct upid *upid;
+	u64 level;
 
 	if (!pid)
 		return 0;
+	level = pid->level;
+	/* Older verifiers want bounds on what is added to a typed pointer. */
+	asm volatile("" : "+r"(level));
+	level &= PID_NS_LEVELS - 1;
 	upid = (void *)pid + bpf_core_field_offset(struct pid, numbers) +
-	       (u64)BPF_CORE_READ(pid, level) * bpf_core_type_size(struct upid);
+	       level * bpf_core_type_size(struct upid);
 	return BPF_CORE_READ(upid, nr);
 }
 

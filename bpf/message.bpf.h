@@ -3,61 +3,90 @@
 
 #include "emit.bpf.h"
 
-/* include/linux/socket.h and net/compat.h: the members in use, and where the next of a list begins. */
-struct user_message {
-	u64 name, name_length, iov, iovs, control, control_length, flags;
-	u32 sent, pad;
+/* include/linux/socket.h and net/compat.h: the list of buffers of a struct msghdr, and where it stands;
+ * of a struct mmsghdr, where the number of bytes stands and where the next one begins. */
+struct message_buffers {
+	u64 iov, iovs;
 };
-TW_ASSERT(sizeof(struct user_message) == 64, "struct mmsghdr");
 
-struct user_message32 {
-	u32 name, name_length, iov, iovs, control, control_length, flags;
-	u32 sent;
+struct message_buffers32 {
+	u32 iov, iovs;
 };
-TW_ASSERT(sizeof(struct user_message32) == 32, "struct compat_mmsghdr");
 
+enum {
+	MESSAGE_BUFFERS = 16,
+	MESSAGE_BUFFERS32 = 8,
+	MESSAGE_SENT = 56,
+	MESSAGE_SENT32 = 28,
+	MESSAGE_SIZE = 64,
+	MESSAGE_SIZE32 = 32,
+};
+
+/* Not on the stack, of which four calls deep there is little left. */
 struct messages {
 	struct tw_stream stream;
 	u64 next;
 	bool compat;
 };
 
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct messages);
+} message_lists SEC(".maps");
+
+static __always_inline struct messages *this_list(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&message_lists, &zero);
+}
+
 /* Where the message cannot be read any more, its bytes are a hole. */
 static __always_inline void emit_message(const struct tw_stream *stream, u64 address, u64 length,
 					 bool compat)
 {
-	struct user_message message = {};
-	struct user_message32 message32 = {};
+	struct message_buffers buffers = {};
+	struct message_buffers32 buffers32 = {};
 
 	if (compat) {
-		bpf_probe_read_user(&message32, offsetof(struct user_message32, sent), (void *)address);
-		message.iov = message32.iov;
-		message.iovs = message32.iovs;
+		bpf_probe_read_user(&buffers32, sizeof(buffers32), (void *)(address + MESSAGE_BUFFERS32));
+		buffers.iov = buffers32.iov;
+		buffers.iovs = buffers32.iovs;
 	} else {
-		bpf_probe_read_user(&message, offsetof(struct user_message, sent), (void *)address);
+		bpf_probe_read_user(&buffers, sizeof(buffers), (void *)(address + MESSAGE_BUFFERS));
 	}
-	emit_list(stream, TW_DATA, message.iov, message.iovs, length, true, compat);
+	emit_list(stream, TW_DATA, buffers.iov, buffers.iovs, length, true, compat);
 }
 
-static long emit_next_message(u32 i, struct messages *messages)
+static long emit_next_message(u32 i, void *unused)
 {
+	struct messages *list = this_list();
+	u64 at;
 	u32 sent = 0;
-	u64 at = messages->next;
-	u64 sent_at = messages->compat ? offsetof(struct user_message32, sent) :
-					 offsetof(struct user_message, sent);
 
-	messages->next += messages->compat ? sizeof(struct user_message32) : sizeof(struct user_message);
-	if (bpf_probe_read_user(&sent, sizeof(sent), (void *)(at + sent_at)))
+	if (!list)
+		return 1;
+	at = list->next;
+	list->next += list->compat ? MESSAGE_SIZE32 : MESSAGE_SIZE;
+	if (bpf_probe_read_user(&sent, sizeof(sent),
+				(void *)(at + (list->compat ? MESSAGE_SENT32 : MESSAGE_SENT))))
 		return 1;
 	if (sent)
-		emit_message(&messages->stream, at, sent, messages->compat);
+		emit_message(&list->stream, at, sent, list->compat);
 	return 0;
 }
 
 static __always_inline void emit_messages(const struct tw_stream *stream, u64 address, u64 count,
 					  bool compat)
 {
-	struct messages messages = { .stream = *stream, .next = address, .compat = compat };
+	struct messages *list = this_list();
 
-	bpf_loop(count > UIO_MAXIOV ? UIO_MAXIOV : count, emit_next_message, &messages, 0);
+	if (!list)
+		return;
+	list->stream = *stream;
+	list->next = address;
+	list->compat = compat;
+	bpf_loop(count > UIO_MAXIOV ? UIO_MAXIOV : count, emit_next_message, NULL, 0);
 }

@@ -96,24 +96,22 @@ static __always_inline void find_place(struct task_struct *task, struct task_pla
 }
 
 /* The ring's lock gives up where another CPU, itself kept from running, holds it for long
- * (rqspinlock, 6.15): news are worth another try. */
-static __always_inline void *reserve_event(u64 size)
-{
-	void *event = bpf_ringbuf_reserve(&events, size, 0);
-
-	return event ?: bpf_ringbuf_reserve(&events, size, 0);
-}
+ * (rqspinlock, 6.15): news are worth another try. An expression, because older verifiers do not see
+ * that what came out of a function not to be NULL is not NULL. */
+#define RESERVE_EVENT(event)                                                                          \
+	((event = bpf_ringbuf_reserve(&events, sizeof(*(event)), 0)) ||                               \
+	 (event = bpf_ringbuf_reserve(&events, sizeof(*(event)), 0)))
 
 /* Registers the task's stdout and stderr as the streams of a run and tells user space. */
 static __always_inline bool announce_run(struct task_struct *task, struct task_place *place,
 					 u64 key, u64 run, u16 flags)
 {
 	struct kernfs_node *kn = place->cgroup;
-	struct tw_start *start = reserve_event(sizeof(*start));
+	struct tw_start *start;
 	struct tw_init init = { .run = run };
 	u32 pid = BPF_CORE_READ(task, tgid);
 
-	if (!start) {
+	if (!RESERVE_EVENT(start)) {
 		__sync_fetch_and_add(&starts_lost, 1);
 		return false;
 	}
@@ -227,8 +225,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 		if (state && state->run == init->run)
 			state->ended = 1;
 	}
-	end = reserve_event(sizeof(*end));
-	if (end) {
+	if (RESERVE_EVENT(end)) {
 		end->type = TW_END;
 		end->pad = 0;
 		end->pid = pid;

@@ -16,13 +16,22 @@ declare -A suites=(
     [7.3]="debian trixie-backports"
 )
 all_series=(5.10 6.1 6.12 6.18 7.3)
-mirror=${DEBIAN_MIRROR:?}
 # A guest that hangs is cut off; on an idle machine all cases take a good minute.
 guest_limit=${TWINLOG_GUEST_LIMIT:-600}
 
 build_dir=$root_dir/build/release
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/twinlog/kernels
 work=
+
+# archive_uri NAME: where this host gets Debian's archive of that name from, or the one beside the one
+# that it does use.
+archive_uri() {
+    local uri
+    # shellcheck disable=SC2016 # apt expands it
+    uri="$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' |
+        grep -m 1 -E '/debian(-security)?/$')" || die "apt has no source of Debian packages"
+    echo "${uri%/*/}/$1"
+}
 
 # apt_of DIR SUITES COMMAND…: apt with lists of its own, so that the host's sources stay as they are.
 apt_of() {
@@ -32,7 +41,7 @@ apt_of() {
     if [[ ! -e $dir/apt.conf ]]; then
         mkdir -p "$dir"/{state/lists/partial,cache/archives/partial,etc/apt.conf.d,etc/preferences.d}
         : >"$dir/status"
-        echo "deb [arch=amd64] $mirror/$archive $suite main" >"$dir/etc/sources.list"
+        echo "deb [arch=amd64] $(archive_uri "$archive") $suite main" >"$dir/etc/sources.list"
         cat >"$dir/apt.conf" <<END
 Dir::State "$dir/state";
 Dir::State::status "$dir/status";

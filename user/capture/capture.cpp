@@ -16,6 +16,7 @@
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -44,12 +45,17 @@ constexpr std::chrono::milliseconds busy_tick{5};
 // Passes of the seed program, enum seed_pass in bpf/run.bpf.h.
 enum class SeedPass : std::uint32_t { none, mark, namespace_inits, others, pid };
 
+// The verifier's log may have megabytes; the reason for its refusal is at the end.
+constexpr std::size_t most_said = 4096;
+
 int print_libbpf(libbpf_print_level level, const char* format, va_list arguments) {
-    std::array<char, 1024> text{};
-    const int length = std::vsnprintf(text.data(), text.size(), format, arguments);
+    char* text = nullptr;
+    const int length = ::vasprintf(&text, format, arguments);
     if (length <= 0) return 0;
-    std::string_view line(text.data(), std::min<std::size_t>(text.size() - 1, length));
+    const std::unique_ptr<char, decltype(&std::free)> owner(text, &std::free);
+    std::string_view line(text, length);
     while (!line.empty() && line.back() == '\n') line.remove_suffix(1);
+    if (line.size() > most_said) line.remove_prefix(line.size() - most_said);
     // A failure comes back as an error of ours; libbpf's own words are for whoever looks closer.
     if (level == LIBBPF_DEBUG) {
         spdlog::trace("libbpf: {}", line);
