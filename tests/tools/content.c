@@ -65,6 +65,23 @@ static int run_forged(int argc, char** argv) {
     return 0;
 }
 
+/* As fast as it can until the file is there; then says on stderr how many bytes it was. */
+static int run_flood(int argc, char** argv) {
+    if (argc < 2) return 2;
+    char block[65536];
+    for (size_t i = 0; i < sizeof block; i += 32) {
+        memset(block + i, 'a' + (int)(i / 32 % 26), 31);
+        block[i + 31] = '\n';
+    }
+    unsigned long long written = 0;
+    do {
+        for (int i = 0; i < 16; i++) write_all(1, block, sizeof block);
+        written += 16 * sizeof block;
+    } while (access(argv[1], F_OK) != 0);
+    say(2, "%llu\n", written);
+    return 0;
+}
+
 /* One length, `repeat` times; `open` leaves the last line without its newline. */
 static int run_length(int argc, char** argv) {
     size_t size = (size_t)number(argc, argv, 1, 16384);
@@ -163,11 +180,19 @@ static int run_stdio(int argc, char** argv) {
 }
 
 const struct writer_case content_cases[] = {
-    {"powers", "", run_powers},     {"forged", "", run_forged},
-    {"sizes", "", run_sizes},       {"length", "[BYTES [REPEAT [open]]]", run_length},
-    {"pieces", "", run_pieces},     {"nul", "", run_nul},
-    {"utf8", "", run_utf8},         {"invalid-utf8", "", run_invalid_utf8},
-    {"bytes", "", run_bytes},       {"crlf", "", run_crlf},
-    {"open-end", "", run_open_end}, {"empty-lines", "", run_empty_lines},
-    {"stdio", "", run_stdio},       {NULL, NULL, NULL},
+    {"flood", "FILE", run_flood},
+    {"powers", "", run_powers},
+    {"forged", "", run_forged},
+    {"sizes", "", run_sizes},
+    {"length", "[BYTES [REPEAT [open]]]", run_length},
+    {"pieces", "", run_pieces},
+    {"nul", "", run_nul},
+    {"utf8", "", run_utf8},
+    {"invalid-utf8", "", run_invalid_utf8},
+    {"bytes", "", run_bytes},
+    {"crlf", "", run_crlf},
+    {"open-end", "", run_open_end},
+    {"empty-lines", "", run_empty_lines},
+    {"stdio", "", run_stdio},
+    {NULL, NULL, NULL},
 };

@@ -1,0 +1,125 @@
+"""At nobody else's cost: floods beside quiet containers, and containers that come and go."""
+
+import concurrent.futures
+import os
+import subprocess
+import unittest
+
+import harness
+from harness import DockerTestCase, read_line, text_of
+
+# Numbered lines with the container's own name in them, one each tenth of a second; `go` and `stop` are
+# events from outside.
+QUIET = ("until [ -e /run/go ]; do usleep 10000; done; i=0; while [ $i -lt 40 ]; do i=$((i+1)); "
+         "echo $NAME $i; usleep 100000; done")
+
+
+class Fairness(DockerTestCase):
+    # The flooders' files are of no interest, only what was counted of them.
+    daemon_options = ("--max-size", "4m", "--max-file", "2", "--no-compress", "--ring-size", "16m")
+
+    def quiet_containers(self, count, shared):
+        names = [f"quiet-{os.getpid()}-{i}" for i in range(count)]
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            ids = list(pool.map(
+                lambda name: self.docker.start("sh", "-c", QUIET, driver="none",
+                                               options=("-v", f"{shared}:/run:ro", "-e", f"NAME={name}")),
+                names))
+        return dict(zip(ids, names))
+
+    def flood(self, flooders, quiet):
+        shared = self.docker.directory / f"shared-{flooders}"
+        shared.mkdir()
+        others = self.quiet_containers(quiet, shared)
+        floods = [self.docker.start("writer", "flood", "/run/stop", driver="none",
+                                    options=("-v", f"{shared}:/run:ro")) for _ in range(flooders)]
+        (shared / "go").touch()
+        for container in others:
+            self.assertEqual(self.docker.wait(container), 0)
+        (shared / "stop").touch()
+        for container, name in others.items():
+            out, err = self.twinlog.whole_logs(container)
+            self.assertEqual(out.decode(), "".join(f"{name} {i}\n" for i in range(1, 41)))
+            self.assertEqual(err, b"")
+        total, lost = 0, 0
+        for container in floods:
+            self.assertEqual(self.docker.wait(container), 0)
+            _, err = self.twinlog.whole_logs(container)
+            # Its own account; what twinlog says about gaps stands before it.
+            written = int(err.splitlines()[-1])
+            stdout = self.twinlog.info(container)["streams"]["stdout"]
+            self.assertEqual(stdout["bytes"], written)
+            entries = [e for e in self.twinlog.entries(container) if e.source.endswith("stdout")]
+            last = entries[-1]
+            size = len(text_of(last)) if harness.gap_of(last) is None else harness.gap_of(last)
+            self.assertEqual(last.extra[1000][0] + size, written)
+            total += written
+            lost += stdout["lost"]
+        print(f"  ({flooders} flooders wrote {total} bytes, {lost} of them in gaps; {quiet} quiet "
+              f"containers lost nothing)", flush=True)
+
+    def test_one_flood(self):
+        self.flood(1, 50)
+
+    def test_ten_floods(self):
+        self.flood(10, 10)
+
+
+class Churn(DockerTestCase):
+    def test_containers_that_come_and_go(self):
+        """No line in another's log, none missing, whoever had the pid or the inode before."""
+        count, lines = 200, 20
+        script = f'for i in $(seq {lines}); do echo $NAME out $i; echo $NAME err $i >&2; done'
+
+        def one(number):
+            name = f"churn-{os.getpid()}-{number}"
+            self.docker("run", "--rm", "--name", name, "--network", "none", "--log-driver", "none",
+                        "-e", f"NAME={name}", harness.IMAGE, "sh", "-c", script, timeout=300)
+            return name
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            names = list(pool.map(one, range(count)))
+        wrong = 0
+        for name in names:
+            out, err = self.twinlog.whole_logs(name)
+            for stream, text in (("out", out), ("err", err)):
+                wrong += sum(not line.startswith(name + " ") for line in text.decode().splitlines())
+                self.assertEqual(text.decode(), "".join(f"{name} {stream} {i}\n" for i in range(1, lines + 1)))
+        self.assertEqual(wrong, 0)
+
+    def test_frozen_container(self):
+        container = self.docker.start("sh", "-c", "i=0; while [ ! -e /stop ]; do i=$((i+1)); echo $i; usleep 1000; done")
+        follower = self.twinlog.follow(container) if self.known(container) else None
+        for _ in range(3):
+            read_line(follower.stdout)
+            self.docker("pause", container)
+            self.docker("unpause", container)
+        follower.kill()
+        follower.communicate()
+        self.docker.exec(container, "touch /stop", check=False)
+        self.docker.wait(container)
+        self.assertEqual(self.twinlog.whole_logs(container), self.docker.logs(container))
+
+    def known(self, container):
+        """Returns when the container's first line is on the disk, by dockerd's own word."""
+        theirs = self.docker.popen("logs", "-f", container, stdout=subprocess.PIPE)
+        read_line(theirs.stdout)
+        theirs.kill()
+        theirs.communicate()
+        while not (self.twinlog.directory(container) / "container.json").exists():
+            self.assertIsNone(self.twinlog.process.poll())
+        return True
+
+    def test_shared_namespaces(self):
+        first = self.docker.start("sh", "-c", "echo first; until [ -e /stop ]; do usleep 1000; done")
+        second = self.docker.run("sh", "-c", "echo second; echo second >&2",
+                                 options=("--pid", f"container:{first}"))
+        third = self.docker.run("sh", "-c", "echo third", options=("--cgroupns", "host", "--init"))
+        self.docker.exec(first, "touch /stop", check=False)
+        self.docker.wait(first)
+        for container in (first, second, third):
+            self.assertEqual(self.twinlog.whole_logs(container), self.docker.logs(container))
+
+
+if __name__ == "__main__":
+    harness.main()
