@@ -245,6 +245,15 @@ TEST_CASE("written bytes come out once, however often they are told") {
         stream.write(0, "abcdefg");
         CHECK(stream.story() == "a b c d e f g");
     }
+    SECTION("over several that are held and touch each other") {
+        stream.write(1, "b");
+        stream.write(2, "c");
+        stream.write(1, "bcd");
+        CHECK(stream.assembler.held_bytes() == 3);
+        stream.write(0, "a");
+        CHECK(stream.story() == "a b c d");
+        CHECK(stream.assembler.held_bytes() == 0);
+    }
     SECTION("after they were given up") {
         stream.settle(4);
         stream.write(0, "abcd");
@@ -530,6 +539,14 @@ TEST_CASE("a terminal's bytes are what came out of it") {
         stream.read(0, "one\r\n");
         stream.settle(8, 10);
         CHECK(stream.story() == "one\r\n two\r\n");
+    }
+    SECTION("nothing, of a read of nothing") {
+        stream.read(0, "");
+        CHECK_FALSE(stream.assembler.holds_last_copy());
+        stream.read(0, "one\r\n");
+        stream.settle(4, 5);
+        CHECK(stream.story() == "one\r\n");
+        CHECK_FALSE(stream.assembler.holds_last_copy());
     }
     const std::uint64_t all = stream.out.text.size();
     stream.end(8, all);

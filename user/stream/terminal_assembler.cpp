@@ -56,8 +56,8 @@ void TerminalAssembler::read(std::uint64_t position, std::string_view bytes, std
         position += known;
         length -= known;
         bytes.remove_prefix(std::min<std::uint64_t>(known, bytes.size()));
-        if (length == 0) return;
     }
+    if (length == 0) return;
     if (reads_.emplace(position, Read{length, std::string(bytes), reason, time}).second) {
         held_bytes_ += bytes.size();
     }
