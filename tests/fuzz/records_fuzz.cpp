@@ -14,6 +14,8 @@ using namespace twinlog::fuzz;
 
 namespace {
 
+constexpr unsigned largest_bits = 18;
+
 class Log : public EntrySink {
  public:
     void on_entry(const Entry& entry) override {
@@ -93,11 +95,11 @@ class Stream {
         record.type = input.flag() ? TW_DATA : TW_READ;
         record.reason = input.byte() % TW_REASONS;
         record.position = position(input);
-        record.length = static_cast<std::uint32_t>(input.size(21));
+        record.length = static_cast<std::uint32_t>(input.size(largest_bits));
         record.time = input.upto(0xffffffff) * 1000;
         record.pid = record.tid = input.byte();
         std::memcpy(record.comm, "writer", 6);
-        const std::size_t given = input.size(21);
+        const std::size_t given = input.size(largest_bits);
         std::string captured(input.take(input.byte()));
         // More than it says, too: capture/ bounds it by the ring's record, not by the length.
         captured.resize(given, input.flag() ? '\n' : 'x');

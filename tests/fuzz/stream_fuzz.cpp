@@ -26,6 +26,7 @@ namespace {
 // Less than the assembler of a pipe takes for a proof that nobody reads.
 constexpr std::uint64_t most_bytes = 3U << 20U;
 constexpr std::size_t most_unfinished = 15;
+constexpr unsigned largest_bits = 16;
 constexpr std::uint32_t head_size = TW_WRITE_HEAD;
 
 // What streams consist of: a byte is told by its position, in some of them but by chance.
@@ -36,7 +37,7 @@ std::string_view content(unsigned kind) {
         for (std::string& text : texts) text.resize(most_bytes + (1U << 20U));
         for (char& byte : texts[0]) byte = static_cast<char>(engine());
         for (char& byte : texts[1]) byte = engine() % 60 == 0 ? '\n' : static_cast<char>(engine());
-        for (std::size_t i = 0; i < texts[2].size(); ++i) texts[2][i] = i % 3 == 2 ? '\n' : 'a';
+        for (char& byte : texts[2]) byte = engine() % 50 == 0 ? '\n' : 'a';
         for (char& byte : texts[3]) byte = "ab"[engine() % 2];
         return texts;
     }();
@@ -173,7 +174,7 @@ class Stream {
         if (unfinished_.size() >= most_unfinished) finish(0, now);
         Record write;
         const std::uint64_t end = std::max(pipe_end_, written_);
-        const std::uint64_t length = std::min(input.size(17), most_bytes - std::min(end, most_bytes));
+        const std::uint64_t length = std::min(input.size(largest_bits), most_bytes - std::min(end, most_bytes));
         if (length == 0) return;
         write.head.type = TW_DATA;
         write.head.length = static_cast<std::uint32_t>(length);
@@ -204,7 +205,7 @@ class Stream {
     void read(Input& input, std::uint64_t now) {
         if (file_.kind == TW_KIND_FILE) return;
         const std::uint64_t there = (is_pipe() ? pipe_end_ : most_bytes) - read_;
-        take_out(std::min(there, input.size(17)), input, now);
+        take_out(std::min(there, input.size(largest_bits)), input, now);
     }
 
     void deliver(std::size_t index) {
@@ -280,7 +281,7 @@ class Stream {
         if (is_pipe() && to_its_end_) {
             while (read_ < pipe_end_) {
                 const std::uint64_t rest = pipe_end_ - read_;
-                take_out(input.empty() ? rest : std::min(rest, input.size(17) + 1), input, now);
+                take_out(input.empty() ? rest : std::min(rest, input.size(largest_bits) + 1), input, now);
             }
         }
         deliver_all();
@@ -309,7 +310,7 @@ class Stream {
                 record.lost = true;
                 break;
             case 1:
-                record.captured = record.captured.substr(0, input.size(17));
+                record.captured = record.captured.substr(0, input.size(largest_bits));
                 record.head.reason = TW_REASON_FAULT;
                 break;
             case 2:

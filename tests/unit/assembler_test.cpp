@@ -540,6 +540,14 @@ TEST_CASE("a terminal's bytes are what came out of it") {
         stream.settle(8, 10);
         CHECK(stream.story() == "one\r\n two\r\n");
     }
+    SECTION("once, if reads overlap") {
+        stream.read(2, "e\r");
+        stream.read(3, "\r\ntwo");
+        stream.read(0, "one\r\n");
+        stream.settle(8, 8);
+        CHECK(stream.story() == "one\r\n two");
+        CHECK(stream.assembler.held_bytes() == 0);
+    }
     SECTION("nothing, of a read of nothing") {
         stream.read(0, "");
         CHECK_FALSE(stream.assembler.holds_last_copy());
