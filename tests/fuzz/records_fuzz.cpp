@@ -1,6 +1,6 @@
 // Records as no kernel would write them: any positions, lengths and times, in any order, from
-// either end of a stream of any kind. Nothing can be said of the bytes then, but each position still
-// comes out once and in order, and nothing is held at the end.
+// either end of a stream of any kind. Nothing can be said of the bytes then, but each position
+// still comes out once and in order, and nothing is held at the end.
 #include <array>
 #include <cstring>
 #include <string>
@@ -41,8 +41,7 @@ tw_file file_of(Input& input) {
 class Stream {
  public:
     Stream(Input& input, Source source, EntrySink& entries)
-        : source_(source),
-          recorder_(file_of(input), input.flag(), source, 1, entries, counters_) {}
+        : source_(source), recorder_(file_of(input), input.flag(), source, 1, entries, counters_) {}
 
     StreamRecorder& recorder() { return recorder_; }
     [[nodiscard]] Source source() const { return source_; }

@@ -116,7 +116,8 @@ class Log : public EntrySink {
         if (entry.gap || !truth.exact) return;
         require(truth.text.substr(entry.position, entry.line.size()) == entry.line,
                 "a line is what was written there");
-        require(bytes == entry.line.size() || truth.text[next - 1] == '\n', "lines end at newlines");
+        require(bytes == entry.line.size() || truth.text[next - 1] == '\n',
+                "lines end at newlines");
         require(entry.line.find('\n') == std::string_view::npos, "a line has no newline in it");
     }
     [[nodiscard]] std::uint64_t next(Source source) const {
@@ -174,7 +175,8 @@ class Stream {
         if (unfinished_.size() >= most_unfinished) finish(0, now);
         Record write;
         const std::uint64_t end = std::max(pipe_end_, written_);
-        const std::uint64_t length = std::min(input.size(largest_bits), most_bytes - std::min(end, most_bytes));
+        const std::uint64_t length =
+            std::min(input.size(largest_bits), most_bytes - std::min(end, most_bytes));
         if (length == 0) return;
         write.head.type = TW_DATA;
         write.head.length = static_cast<std::uint32_t>(length);
@@ -281,7 +283,8 @@ class Stream {
         if (is_pipe() && to_its_end_) {
             while (read_ < pipe_end_) {
                 const std::uint64_t rest = pipe_end_ - read_;
-                take_out(input.empty() ? rest : std::min(rest, input.size(largest_bits) + 1), input, now);
+                take_out(input.empty() ? rest : std::min(rest, input.size(largest_bits) + 1), input,
+                         now);
             }
         }
         deliver_all();
