@@ -470,6 +470,17 @@ TEST_CASE("counts of a pipe's ends that disagree from the start") {
         stream.end(30, 26, true);
         CHECK(stream.story() == "written first  written last");
     }
+    SECTION("found out when a write has been begun at a wrong place") {
+        // The pipe held "ab", not six bytes.
+        Fed<ReadAssembler> stream(6, false);
+        stream.read(0, "abcdefg");
+        stream.write(6, "cdefgh");
+        CHECK(stream.story() == "abcdef g");
+        const StreamEnds ends{12, 7, false, 1};
+        stream.assembler.end(ends, ends);
+        CHECK(stream.story() == "abcdef g h");
+        CHECK(stream.assembler.held_bytes() == 0);
+    }
     SECTION("found out when the pipe is empty") {
         Fed<ReadAssembler> stream(4, false);
         stream.write(4, "a", 3, GapReason::unread);
