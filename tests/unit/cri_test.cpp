@@ -1,9 +1,9 @@
 // CRI's format: where its files lie.
+#include "format/cri.h"
+
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <string>
-
-#include "format/cri.h"
 
 using namespace twinlog;
 
