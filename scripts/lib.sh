@@ -9,7 +9,7 @@ declare -A packages=(
         libspdlog-dev libcli11-dev libexpected-dev nlohmann-json3-dev libsystemd-dev catch2"
     [docker]="docker.io containerd runc busybox-static"
     [test]="protobuf-compiler python3 clang-format clang-tidy shellcheck gcc-multilib util-linux mawk
-        groff-base zsh fish"
+        groff-base zsh fish libclang-rt-14-dev"
     [kernels]="qemu-system-x86 kmod cpio xz-utils e2fsprogs binutils"
 )
 

@@ -245,6 +245,15 @@ TEST_CASE("written bytes come out once, however often they are told") {
         stream.write(0, "abcdefg");
         CHECK(stream.story() == "a b c d e f g");
     }
+    SECTION("over several that are held and touch each other") {
+        stream.write(1, "b");
+        stream.write(2, "c");
+        stream.write(1, "bcd");
+        CHECK(stream.assembler.held_bytes() == 3);
+        stream.write(0, "a");
+        CHECK(stream.story() == "a b c d");
+        CHECK(stream.assembler.held_bytes() == 0);
+    }
     SECTION("after they were given up") {
         stream.settle(4);
         stream.write(0, "abcd");
@@ -461,6 +470,17 @@ TEST_CASE("counts of a pipe's ends that disagree from the start") {
         stream.end(30, 26, true);
         CHECK(stream.story() == "written first  written last");
     }
+    SECTION("found out when a write has been begun at a wrong place") {
+        // The pipe held "ab", not six bytes.
+        Fed<ReadAssembler> stream(6, false);
+        stream.read(0, "abcdefg");
+        stream.write(6, "cdefgh");
+        CHECK(stream.story() == "abcdef g");
+        const StreamEnds ends{12, 7, false, 1};
+        stream.assembler.end(ends, ends);
+        CHECK(stream.story() == "abcdef g h");
+        CHECK(stream.assembler.held_bytes() == 0);
+    }
     SECTION("found out when the pipe is empty") {
         Fed<ReadAssembler> stream(4, false);
         stream.write(4, "a", 3, GapReason::unread);
@@ -530,6 +550,22 @@ TEST_CASE("a terminal's bytes are what came out of it") {
         stream.read(0, "one\r\n");
         stream.settle(8, 10);
         CHECK(stream.story() == "one\r\n two\r\n");
+    }
+    SECTION("once, if reads overlap") {
+        stream.read(2, "e\r");
+        stream.read(3, "\r\ntwo");
+        stream.read(0, "one\r\n");
+        stream.settle(8, 8);
+        CHECK(stream.story() == "one\r\n two");
+        CHECK(stream.assembler.held_bytes() == 0);
+    }
+    SECTION("nothing, of a read of nothing") {
+        stream.read(0, "");
+        CHECK_FALSE(stream.assembler.holds_last_copy());
+        stream.read(0, "one\r\n");
+        stream.settle(4, 5);
+        CHECK(stream.story() == "one\r\n");
+        CHECK_FALSE(stream.assembler.holds_last_copy());
     }
     const std::uint64_t all = stream.out.text.size();
     stream.end(8, all);

@@ -93,6 +93,8 @@ TEST_CASE("refused times", "[docker_time]") {
         {"1.", neither("1.")},
         {"1.x", neither("1.x")},
         {"\x1b", neither("\\x1b")},
+        {"\xc2\x9b", neither("\\u009b")},
+        {"\xc2\x9b", neither("\\u009b")},
         {"2026-11-24 00:03", R"(parsing time "2026-11-24 00:03": extra text: " 00:03")"},
         {"2026-1-2", R"(parsing time "2026-1-2" as "2006-01-02": cannot parse "1-2" as "01")"},
         {"-5", R"(parsing time "-5" as "2006-01-02": cannot parse "-5" as "2006")"},

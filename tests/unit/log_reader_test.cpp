@@ -185,6 +185,16 @@ TEST_CASE("each piece of a cut line counts for tail", "[log_reader]") {
     CHECK(read(container, {.tail = 1}) == "p2");
 }
 
+TEST_CASE("entries of sources that nobody knows do not count for tail", "[log_reader]") {
+    const Container container;
+    std::string other = line("other");
+    other.replace(other.find("stdout"), 6, "system");
+    container.append(line("a") + line("b") + other + other);
+    CHECK(read(container, {.tail = 1}) == "b");
+    CHECK(read(container, {.tail = 2}) == "a b");
+    CHECK(read(container, {.tail = 3}) == "a b");
+}
+
 TEST_CASE("tail reads over many blocks", "[log_reader]") {
     Container container;
     std::string bytes;

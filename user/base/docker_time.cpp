@@ -39,11 +39,18 @@ std::int64_t to_ns(std::int64_t seconds, std::int64_t ns) {
 std::string quote(std::string_view text, bool keep_utf8) {
     constexpr std::string_view hex = "0123456789abcdef";
     std::string out = "\"";
-    for (const char c : text) {
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const char c = text[i];
         const auto byte = static_cast<unsigned char>(c);
+        const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
         if (c == '"' || c == '\\') {
             out += '\\';
             out += c;
+        } else if (keep_utf8 && byte == 0xc2 && next >= 0x80 && next < 0xa0) {
+            out += "\\u00";  // C1 controls
+            out += hex[next >> 4U];
+            out += hex[next & 0xfU];
+            ++i;
         } else if (byte < 0x20 || byte == 0x7f || (byte >= 0x80 && !keep_utf8)) {
             out += "\\x";
             out += hex[byte >> 4U];

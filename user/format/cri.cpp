@@ -100,9 +100,16 @@ class CriDecoder : public EntryDecoder {
     Pieces pieces_;
 };
 
+// No file system takes names of more than 255 bytes: these are the most that parts of one may have.
+constexpr std::size_t longest_name = 100;
+constexpr std::size_t longest_namespace = 63;  // a DNS label
+constexpr std::size_t longest_uid = 64;
+constexpr std::size_t longest_runtime = 24;
+constexpr std::size_t longest_id = 128;  // safe_id()
+
 // One name of a path. What it is made of is hostile; Kubernetes' own names pass unchanged.
-std::string safe_name(std::string_view text, std::string_view fallback) {
-    constexpr std::size_t longest = 100;
+std::string safe_name(std::string_view text, std::string_view fallback,
+                      std::size_t longest = longest_name) {
     std::string name;
     for (const char c : text.substr(0, longest)) {
         const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
@@ -135,17 +142,18 @@ class CriFormat : public LogFormat {
         const std::string_view uid = label("io.kubernetes.pod.uid");
         if (pod.empty() || uid.empty()) {
             const std::string container = safe_name(owner.name, "container");
-            return {{safe_name(owner.runtime, "container") + '_' + container + '_' +
-                         safe_name(owner.id, "unknown") + '/' + container + "/0.log",
+            return {{safe_name(owner.runtime, "container", longest_runtime) + '_' + container +
+                         '_' + safe_name(owner.id, "unknown", longest_id) + '/' + container +
+                         "/0.log",
                      true}};
         }
         std::string_view restarts = label("io.kubernetes.container.restartCount");
         if (restarts.empty()) restarts = label("annotation.io.kubernetes.container.restartCount");
         const bool is_number = !restarts.empty() && restarts.size() < 10 &&
                                restarts.find_first_not_of("0123456789") == std::string_view::npos;
-        return {{safe_name(label("io.kubernetes.pod.namespace"), "default") + '_' +
-                     safe_name(pod, "pod") + '_' + safe_name(uid, "unknown") + '/' +
-                     safe_name(label("io.kubernetes.container.name"), "container") + '/' +
+        return {{safe_name(label("io.kubernetes.pod.namespace"), "default", longest_namespace) +
+                     '_' + safe_name(pod, "pod") + '_' + safe_name(uid, "unknown", longest_uid) +
+                     '/' + safe_name(label("io.kubernetes.container.name"), "container") + '/' +
                      (is_number ? std::string(restarts) : "0") + ".log",
                  true}};
     }

@@ -12,6 +12,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/block_size.h"
 #include "base/byte_size.h"
 #include "format/docker_local.h"
 
@@ -19,7 +20,7 @@ namespace twinlog {
 namespace {
 
 // Few system calls for big files, and small enough to stay in the CPU's cache.
-constexpr std::size_t block_size = std::size_t{256} * 1024;
+constexpr std::size_t block_size = read_block_size(std::size_t{256} * 1024);
 
 }  // namespace
 
@@ -272,7 +273,8 @@ Result<std::uint64_t> LogFile::seek_tail(std::uint64_t wanted, bool gaps) {
                     if (!any || wanted > 0) start = wanted > 0 ? from : at;
                     any = true;
                     if (wanted == 0) break;
-                    if ((gaps || !frame.entry.gap) && ++found == wanted) break;
+                    const bool counts = frame.known_source && (gaps || !frame.entry.gap);
+                    if (counts && ++found == wanted) break;
                     at = from;
                 }
             }

@@ -75,8 +75,8 @@ class LogFile {
     [[nodiscard]] const Damage& damage() const { return damage_; }
 
     // Goes to the wanted-th entry from the end, to the first if there are fewer; behind the last
-    // one for 0. Entries that stand for a gap do not count. Reads backwards and no more than
-    // needed. Returns how many it found.
+    // one for 0. Entries that stand for a gap do not count, nor do those that next() passes over.
+    // Reads backwards and no more than needed. Returns how many it found.
     // gaps: those count, too.
     Result<std::uint64_t> seek_tail(std::uint64_t wanted, bool gaps = false);
 

@@ -11,13 +11,14 @@
 #include <cerrno>
 #include <charconv>
 
+#include "base/block_size.h"
 #include "format/timestamp.h"
 
 namespace twinlog {
 
 namespace {
 
-constexpr std::size_t block_size = std::size_t{256} * 1024;
+constexpr std::size_t block_size = read_block_size(std::size_t{256} * 1024);
 constexpr int gzip_window = 15 + 16;  // zlib's largest, with gzip's header
 constexpr std::size_t fixed_header = 10;
 constexpr unsigned char flag_extra = 4;

@@ -9,6 +9,7 @@
 #include <functional>
 #include <string_view>
 
+#include "base/block_size.h"
 #include "format/docker_local.h"
 #include "store/gzip.h"
 #include "store/layout.h"
@@ -18,7 +19,7 @@ namespace twinlog {
 namespace {
 
 // Recovery reads a file in blocks of this size.
-constexpr std::size_t block_size = std::size_t{1} << 20U;
+constexpr std::size_t block_size = read_block_size(std::size_t{1} << 20U);
 
 // As pread(2), but short only at the file's end.
 Result<std::size_t> read_at(int fd, std::uint64_t offset, char* to, std::size_t size,

@@ -119,6 +119,17 @@ bool ReadAssembler::agree(const Write& write, std::string_view bytes) const {
 void ReadAssembler::shift_writes(std::int64_t distance) {
     shift_ += distance;
     for (Write& write : writes_) write.position += distance;
+    if (current_.length == 0) return;
+    // What is left of a write that was begun at a wrong place.
+    current_.position += distance;
+    if (distance > 0) {
+        writes_.push_front(std::move(current_));
+        current_ = {};
+        return;
+    }
+    held_bytes_ -= current_.bytes.size();
+    current_.drop_front(static_cast<std::uint64_t>(here() - current_.position));
+    held_bytes_ += current_.bytes.size();
 }
 
 // A stream that was found with somebody at work in it: which write the next bytes are of is found

@@ -56,8 +56,8 @@ void TerminalAssembler::read(std::uint64_t position, std::string_view bytes, std
         position += known;
         length -= known;
         bytes.remove_prefix(std::min<std::uint64_t>(known, bytes.size()));
-        if (length == 0) return;
     }
+    if (length == 0) return;
     if (reads_.emplace(position, Read{length, std::string(bytes), reason, time}).second) {
         held_bytes_ += bytes.size();
     }
@@ -95,6 +95,22 @@ void TerminalAssembler::hand_on(const Read& read) {
     }
 }
 
+// Takes what was handed on already off the reads that are held. Reads do not overlap, unless the
+// records lie.
+void TerminalAssembler::drop_known() {
+    while (!reads_.empty() && reads_.begin()->first < next_) {
+        const std::uint64_t known = next_ - reads_.begin()->first;
+        Read read = std::move(reads_.begin()->second);
+        reads_.erase(reads_.begin());
+        held_bytes_ -= read.bytes.size();
+        if (read.length <= known) continue;
+        read.length -= known;
+        read.bytes.erase(0, known);
+        const std::uint64_t left = read.bytes.size();
+        if (reads_.emplace(next_, std::move(read)).second) held_bytes_ += left;
+    }
+}
+
 void TerminalAssembler::settle(const StreamEnds& ends) {
     while (next_ < ends.read) {
         const auto first = reads_.begin();
@@ -110,6 +126,7 @@ void TerminalAssembler::settle(const StreamEnds& ends) {
         held_bytes_ -= read.bytes.size();
         reads_.erase(first);
         hand_on(read);
+        drop_known();
     }
 }
 

@@ -52,6 +52,7 @@ class TerminalAssembler : public Assembler {
     };
 
     void hand_on(const Read& read);
+    void drop_known();
     void choose_writer(std::uint64_t read_time);
 
     StreamSink& sink_;

@@ -46,10 +46,12 @@ void WriteAssembler::add(std::uint64_t position, Piece piece) {
     };
     if (position < next_) cut_front(next_ - position);
     auto after = pieces_.upper_bound(position);
-    if (after != pieces_.begin()) {
+    // Pieces that touch each other may cover it one after the other.
+    while (piece.length > 0 && after != pieces_.begin()) {
         const auto before = std::prev(after);
         const std::uint64_t end = before->first + before->second.length;
-        if (end > position) cut_front(end - position);
+        if (end <= position) break;
+        cut_front(end - position);
         after = pieces_.upper_bound(position);
     }
     if (piece.length == 0) return;
