@@ -50,7 +50,7 @@ class Stream {
         Assembler& assembler = recorder_.assembler();
         switch (choice % 8) {
             case 0:
-                assembler.settle(some_ends(input));
+                recorder_.settle(some_ends(input));
                 break;
             case 1:
                 assembler.tick(input.upto(0xffffffff) * 1000);
@@ -71,7 +71,8 @@ class Stream {
         // All that was told is before the end: so much is true of any kernel.
         ends.written = std::max(ends.written, furthest_.written);
         ends.read = std::max(ends.read, furthest_.read);
-        recorder_.end(ends, some_ends(input));
+        recorder_.settle(ends);
+        recorder_.end(some_ends(input));
         require(recorder_.assembler().held_bytes() == 0, "nothing is held at the end");
         require(!recorder_.assembler().holds_last_copy(), "nothing is held back at the end");
     }

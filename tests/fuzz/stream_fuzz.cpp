@@ -86,8 +86,8 @@ class CheckedRecorder : public StreamRecorder {
         }
         StreamRecorder::on_gap(position, length, reason, time);
     }
-    void go_on(std::uint64_t in_log, const LineSplitter::State& begun) {
-        resume(in_log, begun);
+    void go_on(std::uint64_t in_log, std::uint64_t done, const LineSplitter::State& begun) {
+        resume(in_log, done, begun);
         next_ = assembler().next();
     }
 
@@ -239,7 +239,7 @@ class Stream {
             most.read = settled_.read + input.upto(most.read - settled_.read);
         }
         settled_ = most;
-        recorder_->assembler().settle(most);
+        recorder_->settle(most);
         check_memory();
     }
     // Somebody looks into the pipe; nobody is at work in it.
@@ -258,7 +258,9 @@ class Stream {
 
     // All that was told is in the log or in the pipe.
     void commit() {
-        if (recorder_->splitter().in_a_line()) begun_ = recorder_->splitter().state();
+        done_ = recorder_->assembler().next();
+        begun_ = recorder_->splitter().in_a_line() ? recorder_->splitter().state()
+                                                   : LineSplitter::State{};
         told_.clear();
     }
     void start(EntrySink& entries) {
@@ -270,7 +272,7 @@ class Stream {
     // Another daemon goes on.
     void restart(EntrySink& entries, std::uint64_t in_log) {
         start(entries);
-        recorder_->go_on(in_log, begun_);
+        recorder_->go_on(in_log, done_, begun_);
         if (is_pipe()) truth_.writes_are_safe = false;
     }
     void tell_again() {
@@ -292,7 +294,8 @@ class Stream {
         const StreamEnds last = ends();
         // Of a terminal that nobody read its writes come out, one after the other.
         if (is_terminal() && read_ == 0) truth_.exact = false;
-        recorder_->end(last, last);
+        recorder_->settle(last);
+        recorder_->end(last);
         require(recorder_->assembler().held_bytes() == 0, "nothing is held at the end");
         require(!recorder_->assembler().holds_last_copy(), "nothing is held back at the end");
         const std::uint64_t out = recorder_->assembler().next();
@@ -372,6 +375,7 @@ class Stream {
     std::vector<Record> told_;       // since the last commit
     std::uint64_t delivered_bytes_ = 0;
     StreamEnds settled_;
+    std::uint64_t done_ = 0;
     LineSplitter::State begun_;
     StreamCounters counters_;
     std::unique_ptr<CheckedRecorder> recorder_;
