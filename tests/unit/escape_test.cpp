@@ -6,7 +6,9 @@
 #include <utility>
 #include <vector>
 
+using twinlog::append_visible;
 using twinlog::escape_for_terminal;
+using twinlog::unfinished_character;
 
 TEST_CASE("printable text stays as it is", "[escape]") {
     for (const std::string text :
@@ -45,4 +47,22 @@ TEST_CASE("each byte of invalid UTF-8 is shown", "[escape]") {
         {"\xe2\x82x", "\\xe2\\x82x"},
     };
     for (const auto& [raw, escaped] : cases) CHECK(escape_for_terminal(raw) == escaped);
+}
+
+TEST_CASE("text to be read keeps its tabs and backslashes", "[escape]") {
+    std::string text = "> ";
+    append_visible("a\tb\\c\x1b\n\x7f\xc2\x9b", text);
+    CHECK(text == "> a\tb\\c\\x1b\\n\\x7f\\u009b");
+}
+
+TEST_CASE("the beginning of a character at the end is found", "[escape]") {
+    CHECK(unfinished_character("") == 0);
+    CHECK(unfinished_character("abc") == 0);
+    CHECK(unfinished_character("caf\xc3") == 1);
+    CHECK(unfinished_character("caf\xc3\xa9") == 0);
+    CHECK(unfinished_character("\xe2\x82") == 2);
+    CHECK(unfinished_character("\xe2\x82\xac") == 0);
+    CHECK(unfinished_character("\xf0\x9f\x98") == 3);
+    CHECK(unfinished_character("\xf0\x9f\x98\x80") == 0);
+    CHECK(unfinished_character("\x80\x80\x80\x80") == 0);
 }

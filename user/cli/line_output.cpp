@@ -69,7 +69,9 @@ class RawOutput : public LineOutput {
     void finish() override {
         for (const auto& [prefix, missing] : missing_) {
             std::string text = prefix + format_grouped(missing.bytes) + " bytes lost, in " +
-                               format_grouped(missing.places) + " places; -o short shows where\n";
+                               format_grouped(missing.places) +
+                               (missing.places == 1 ? " place" : " places") +
+                               "; -o short shows where\n";
             output_.append(Source::stderr_, text);
         }
         missing_.clear();

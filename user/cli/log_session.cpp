@@ -95,6 +95,9 @@ Result<std::vector<CatalogItem>> select_logs(const Catalog& catalog, const LogSe
 }
 
 LogSession::LogSession(Options options) : options_(std::move(options)) {
+    if (options_.filter.pattern && !options_.filter.invert) {
+        options_.print.highlight = &*options_.filter.pattern;
+    }
     output_ = make_line_output(options_.form, options_.print);
 }
 

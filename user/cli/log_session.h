@@ -56,10 +56,13 @@ class LogSession {
     };
 
     explicit LogSession(Options options);
+    LogSession(const LogSession&) = delete;
+    LogSession& operator=(const LogSession&) = delete;
+    ~LogSession() = default;
 
     // Prints the logs until they end or nobody reads the output (an error with code EPIPE).
-    // Following with LogSelection::is_open() ends with the output only. False: a log could not be read
-    // to its end, which was told on stderr while the others went on.
+    // Following with LogSelection::is_open() ends with the output only. False: a log could not be
+    // read to its end, which was told on stderr while the others went on.
     Result<bool> run(const std::vector<CatalogItem>& items);
 
  private:

@@ -121,8 +121,9 @@ Result<LogSession::Options> session_options(const LogsOptions& options) {
     session.print = options.print;
     session.print.writer = !options.writer.empty();
     session.print.docker_exact = options.docker_exact;
-    if (!options.raw && !options.docker_exact) {
+    if (!options.docker_exact) {
         session.print.style = {terminal_style(STDOUT_FILENO), terminal_style(STDERR_FILENO)};
+        for (TerminalStyle& style : session.print.style) style.visible &= !options.raw;
     }
     return session;
 }
@@ -184,9 +185,6 @@ Result<bool> print_logs(LogSession::Options options) {
         return true;
     }
     options.print.whole_lines = whole_lines;
-    if (options.filter.pattern && !options.filter.invert) {
-        options.print.highlight = &*options.filter.pattern;
-    }
     LogSession session(std::move(options));
     auto printed = session.run(*items);
     if (!printed) return printed;

@@ -20,8 +20,7 @@ Result<Pattern> Pattern::compile(std::string_view expression, bool ignore_case) 
         std::make_unique<re2::RE2>(re2::StringPiece(expression.data(), expression.size()), options);
     if (!compiled->ok()) {
         return fail("invalid regular expression \"" + std::string(expression) + "\"",
-                    compiled->error(),
-                    R"(a backslash makes the next character stand for itself: \( \[ \*)");
+                    compiled->error(), "brackets make a character stand for itself: [(] [*] [.]");
     }
     return Pattern(std::move(compiled));
 }
