@@ -8,6 +8,7 @@
 
 using twinlog::append_visible;
 using twinlog::escape_for_terminal;
+using twinlog::json_for_terminal;
 using twinlog::unfinished_character;
 
 TEST_CASE("printable text stays as it is", "[escape]") {
@@ -65,4 +66,11 @@ TEST_CASE("the beginning of a character at the end is found", "[escape]") {
     CHECK(unfinished_character("\xf0\x9f\x98") == 3);
     CHECK(unfinished_character("\xf0\x9f\x98\x80") == 0);
     CHECK(unfinished_character("\x80\x80\x80\x80") == 0);
+}
+
+TEST_CASE("JSON stays JSON on a terminal", "[escape]") {
+    const std::string plain = R"({"line":"a\u001b\t \" café €"})";
+    CHECK(json_for_terminal(plain) == plain);
+    CHECK(json_for_terminal("\"\x7f\xc2\x9b\xe2\x80\xae\xf3\xa0\x80\x81\"") ==
+          R"("\u007f\u009b\u202e\udb40\udc01")");
 }

@@ -132,6 +132,29 @@ void append_visible(std::string_view text, std::string& out) {
     append_escaped(text, "\n\r", out);
 }
 
+std::string json_for_terminal(std::string_view json) {
+    const auto append_unit = [](std::string& out, std::uint32_t unit) {
+        out += "\\u";
+        append_hex(out, unit, 4);
+    };
+    std::string out;
+    out.reserve(json.size());
+    while (!json.empty()) {
+        const CodePoint point = decode(json);
+        const std::size_t size = point.size == 0 ? 1 : point.size;
+        if (point.size == 0 || (point.value != 0x7f && !is_invisible(point.value))) {
+            out += json.substr(0, size);
+        } else if (point.value <= 0xffff) {
+            append_unit(out, point.value);
+        } else {  // a pair of surrogates
+            append_unit(out, 0xd800 + ((point.value - 0x10000) >> 10U));
+            append_unit(out, 0xdc00 + ((point.value - 0x10000) & 0x3ffU));
+        }
+        json.remove_prefix(size);
+    }
+    return out;
+}
+
 std::size_t unfinished_character(std::string_view text) {
     for (std::size_t size = 1; size <= 3 && size <= text.size(); ++size) {
         const auto lead = static_cast<std::uint8_t>(text[text.size() - size]);

@@ -17,6 +17,10 @@ namespace twinlog {
 // backslashes stay as they are.
 void append_visible(std::string_view text, std::string& out);
 
+// JSON that means the same, in which the characters above are escaped, too, that JSON leaves as
+// they are (DEL, C1 controls, bidi and other invisible ones).
+[[nodiscard]] std::string json_for_terminal(std::string_view json);
+
 // How many bytes at the end are the beginning of a UTF-8 character that more text may complete; 0
 // to 3.
 [[nodiscard]] std::size_t unfinished_character(std::string_view text);

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "base/byte_size.h"
+#include "base/escape.h"
 #include "cli/json_output.h"
 
 namespace twinlog {
@@ -29,22 +30,29 @@ class ShortOutput : public LineOutput {
 
 class JsonOutput : public LineOutput {
  public:
+    explicit JsonOutput(bool visible) : visible_(visible) {}
+
     void print(const PrintedLog& log, const Line& line) override {
         text_.clear();
         append_json_line(log, line, text_);
-        text_ += '\n';
-        output_.append(Source::stdout_, text_);
+        append_text();
     }
     void print(const PrintedLog& log, const Damage& damage) override {
         text_.clear();
         append_json_damage(log, damage, text_);
-        text_ += '\n';
-        output_.append(Source::stdout_, text_);
+        append_text();
     }
     [[nodiscard]] const PrintBuffer& output() const override { return output_; }
     Status flush() override { return output_.flush(); }
 
  private:
+    void append_text() {
+        if (visible_) text_ = json_for_terminal(text_);
+        text_ += '\n';
+        output_.append(Source::stdout_, text_);
+    }
+
+    bool visible_;
     PrintBuffer output_;
     std::string text_;
 };
@@ -93,7 +101,8 @@ class RawOutput : public LineOutput {
 std::unique_ptr<LineOutput> make_line_output(OutputForm form, const PrintOptions& options) {
     switch (form) {
         case OutputForm::json:
-            return std::make_unique<JsonOutput>();
+            return std::make_unique<JsonOutput>(
+                options.style[static_cast<std::size_t>(Source::stdout_)].visible);
         case OutputForm::raw:
             return std::make_unique<RawOutput>();
         case OutputForm::short_:

@@ -44,7 +44,7 @@ enum class OutputForm : std::uint8_t {
     raw,     // the bytes of the streams and nothing else
 };
 
-// options are for the short form.
+// options are for the short form; their style is for json, too.
 std::unique_ptr<LineOutput> make_line_output(OutputForm form, const PrintOptions& options);
 
 }  // namespace twinlog

@@ -222,8 +222,8 @@ void register_logs(CLI::App& app, Action& chosen) {
                       "Begin each line with its time in UTC");
     command
         ->add_option("-n,--tail", options->tail,
-                     "Only so many entries from the end of each log; with --grep or --writer=… so "
-                     "many lines that match")
+                     "Only so many entries from the end of each log; with --grep or --writer=NAME "
+                     "so many lines that match")
         ->type_name("N")
         ->capture_default_str();
     command
