@@ -6,7 +6,10 @@
 #include <utility>
 #include <vector>
 
+using twinlog::append_visible;
 using twinlog::escape_for_terminal;
+using twinlog::json_for_terminal;
+using twinlog::unfinished_character;
 
 TEST_CASE("printable text stays as it is", "[escape]") {
     for (const std::string text :
@@ -45,4 +48,29 @@ TEST_CASE("each byte of invalid UTF-8 is shown", "[escape]") {
         {"\xe2\x82x", "\\xe2\\x82x"},
     };
     for (const auto& [raw, escaped] : cases) CHECK(escape_for_terminal(raw) == escaped);
+}
+
+TEST_CASE("text to be read keeps its tabs and backslashes", "[escape]") {
+    std::string text = "> ";
+    append_visible("a\tb\\c\x1b\n\x7f\xc2\x9b", text);
+    CHECK(text == "> a\tb\\c\\x1b\\n\\x7f\\u009b");
+}
+
+TEST_CASE("the beginning of a character at the end is found", "[escape]") {
+    CHECK(unfinished_character("") == 0);
+    CHECK(unfinished_character("abc") == 0);
+    CHECK(unfinished_character("caf\xc3") == 1);
+    CHECK(unfinished_character("caf\xc3\xa9") == 0);
+    CHECK(unfinished_character("\xe2\x82") == 2);
+    CHECK(unfinished_character("\xe2\x82\xac") == 0);
+    CHECK(unfinished_character("\xf0\x9f\x98") == 3);
+    CHECK(unfinished_character("\xf0\x9f\x98\x80") == 0);
+    CHECK(unfinished_character("\x80\x80\x80\x80") == 0);
+}
+
+TEST_CASE("JSON stays JSON on a terminal", "[escape]") {
+    const std::string plain = R"({"line":"a\u001b\t \" café €"})";
+    CHECK(json_for_terminal(plain) == plain);
+    CHECK(json_for_terminal("\"\x7f\xc2\x9b\xe2\x80\xae\xf3\xa0\x80\x81\"") ==
+          R"("\u007f\u009b\u202e\udb40\udc01")");
 }

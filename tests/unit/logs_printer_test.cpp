@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "format/attributes.h"
+
 using namespace twinlog;
 
 namespace {
@@ -117,4 +119,76 @@ TEST_CASE("raw bytes pass unchanged", "[logs_printer]") {
     printer.print_raw(Source::stdout_, "");
     printer.print_raw(Source::stderr_, "e");
     CHECK(printed(printer) == "1:a\nb2:e");
+}
+
+TEST_CASE("attributes stand as Docker prints them", "[logs_printer]") {
+    Entry entry = whole("x");
+    const std::string packed = pack_attributes({{"b", "1 2"}, {"a", "=,é"}});
+    entry.attributes = packed;
+    CHECK(print({.details = true}, {entry}) == "1:a=%3D%2C%C3%A9,b=1+2 x\n");
+    CHECK(print({}, {entry}) == "1:x\n");
+}
+
+TEST_CASE("Docker's ways: a prefix before each piece, no word of gaps", "[logs_printer]") {
+    Entry gap = whole("");
+    gap.gap = Gap{1234, GapReason::ring_full};
+    PrintOptions options{.timestamps = true};
+    options.docker_exact = true;
+    CHECK(print(options, {piece("ab", id_a, 1, false), gap, piece("cd", id_a, 2, true)}) ==
+          "1:" + noon_text + "ab" + noon_text + "cd\n");
+}
+
+TEST_CASE("a terminal sees control bytes, it does not obey them", "[logs_printer]") {
+    PrintOptions options;
+    options.style = {TerminalStyle{.visible = true}, TerminalStyle{}};
+    CHECK(print(options, {whole("\x1b[2J\tb\\n\rc\r")}) == "1:\\x1b[2J\tb\\n\\rc\r\n");
+    CHECK(print(options, {whole("\xff caf\xc3\xa9 \xe2\x80\xae")}) ==
+          "1:\\xff caf\xc3\xa9 \\u202e\n");
+    // The other stream goes elsewhere.
+    CHECK(print(options, {whole("\x1b", Source::stderr_)}) == "2:\x1b\n");
+    // A character that is cut is no wrong one.
+    CHECK(print(options, {piece("a\xe2\x82", id_a, 1, false), piece("\xac", id_a, 2, true)}) ==
+          "1:a\xe2\x82\xac\n");
+    CHECK(print(options, {piece("a\xe2", id_a, 1, false), piece("\x82", id_a, 2, false),
+                          piece("", id_a, 3, true)}) == "1:a\\xe2\\x82\n");
+    CHECK(print(options, {piece("a\xe2", id_a, 1, false), whole("b")}) == "1:a\\xe2b\n");
+    LogsPrinter printer(options);
+    printer.print(piece("a\xe2", id_a, 1, false));
+    printer.finish();
+    CHECK(printed(printer) == "1:a\\xe2");
+}
+
+TEST_CASE("colours: matches and messages", "[logs_printer]") {
+    const auto pattern = Pattern::compile("b+|$", false);
+    REQUIRE(pattern);
+    PrintOptions options;
+    options.style = {TerminalStyle{true, true}, TerminalStyle{true, true}};
+    options.highlight = &*pattern;
+    CHECK(print(options, {whole("abba\x1b b")}) ==
+          "1:a\x1b[1;31mbb\x1b[0ma\\x1b \x1b[1;31mb\x1b[0m\n");
+    Entry gap = whole("");
+    gap.gap = Gap{1, GapReason::ring_full};
+    CHECK(print(options, {gap}) ==
+          "2:\x1b[33mtwinlog: stdout: 1 byte lost here: ring full\x1b[0m\n");
+}
+
+TEST_CASE("lines of several logs begin with their owner", "[logs_printer]") {
+    PrintOptions options{.timestamps = true};
+    options.whole_lines = true;
+    LogsPrinter printer(options);
+    const LineOwner web{"twinlog: web: ", {"web | ", "WEB | "}};
+    const LineOwner db{"twinlog: db: ", {"db  | ", "DB  | "}};
+    Line line;
+    line.entry = piece("tail", id_a, 1, false);
+    printer.print(line, web);
+    line.entry = whole("e", Source::stderr_);
+    line.after_break = true;
+    printer.print(line, db);
+    line.after_break = false;
+    line.entry = whole("");
+    line.entry.gap = Gap{5, GapReason::fault};
+    printer.print(line, db);
+    CHECK(printed(printer) == "1:web | " + noon_text + "tail\n2:DB  | --\nDB  | " + noon_text +
+                                  "e\ntwinlog: db: stdout: 5 bytes lost here: " +
+                                  std::string(gap_reason_text(GapReason::fault)) + "\n");
 }

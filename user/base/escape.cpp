@@ -87,11 +87,16 @@ void append_byte(std::string& out, std::uint8_t byte) {
     append_hex(out, byte, 2);
 }
 
-}  // namespace
+// The letter that stands for it behind a backslash, 0 for none.
+char short_form(char32_t value) {
+    if (value == U'\n') return 'n';
+    if (value == U'\r') return 'r';
+    if (value == U'\t') return 't';
+    return value == U'\\' ? '\\' : '\0';
+}
 
-std::string escape_for_terminal(std::string_view text) {
-    std::string out;
-    out.reserve(text.size());
+// short_forms: the characters that get a backslash and a letter.
+void append_escaped(std::string_view text, std::string_view short_forms, std::string& out) {
     while (!text.empty()) {
         const CodePoint point = decode(text);
         if (point.size == 0) {
@@ -99,15 +104,10 @@ std::string escape_for_terminal(std::string_view text) {
             text.remove_prefix(1);
             continue;
         }
-        if (point.value == U'\n') {
-            out += "\\n";
-        } else if (point.value == U'\r') {
-            out += "\\r";
-        } else if (point.value == U'\t') {
-            out += "\\t";
-        } else if (point.value == U'\\') {
-            out += "\\\\";
-        } else if (point.value < 0x20 || point.value == 0x7f) {
+        if (point.size == 1 && short_forms.find(text.front()) != std::string_view::npos) {
+            out += '\\';
+            out += short_form(point.value);
+        } else if ((point.value < 0x20 && point.value != U'\t') || point.value == 0x7f) {
             append_byte(out, static_cast<std::uint8_t>(point.value));
         } else if (is_invisible(point.value)) {
             out += point.value > 0xffff ? "\\U" : "\\u";
@@ -117,7 +117,54 @@ std::string escape_for_terminal(std::string_view text) {
         }
         text.remove_prefix(point.size);
     }
+}
+
+}  // namespace
+
+std::string escape_for_terminal(std::string_view text) {
+    std::string out;
+    out.reserve(text.size());
+    append_escaped(text, "\n\r\t\\", out);
     return out;
+}
+
+void append_visible(std::string_view text, std::string& out) {
+    append_escaped(text, "\n\r", out);
+}
+
+std::string json_for_terminal(std::string_view json) {
+    const auto append_unit = [](std::string& out, std::uint32_t unit) {
+        out += "\\u";
+        append_hex(out, unit, 4);
+    };
+    std::string out;
+    out.reserve(json.size());
+    while (!json.empty()) {
+        const CodePoint point = decode(json);
+        const std::size_t size = point.size == 0 ? 1 : point.size;
+        if (point.size == 0 || (point.value != 0x7f && !is_invisible(point.value))) {
+            out += json.substr(0, size);
+        } else if (point.value <= 0xffff) {
+            append_unit(out, point.value);
+        } else {  // a pair of surrogates
+            append_unit(out, 0xd800 + ((point.value - 0x10000) >> 10U));
+            append_unit(out, 0xdc00 + ((point.value - 0x10000) & 0x3ffU));
+        }
+        json.remove_prefix(size);
+    }
+    return out;
+}
+
+std::size_t unfinished_character(std::string_view text) {
+    for (std::size_t size = 1; size <= 3 && size <= text.size(); ++size) {
+        const auto lead = static_cast<std::uint8_t>(text[text.size() - size]);
+        if (lead < 0x80) return 0;
+        if (lead < 0xc0) continue;
+        std::size_t whole = 2;
+        if (lead >= 0xe0) whole = lead < 0xf0 ? 3 : 4;
+        return size < whole ? size : 0;
+    }
+    return 0;
 }
 
 }  // namespace twinlog

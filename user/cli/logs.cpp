@@ -1,5 +1,4 @@
-// twinlog logs: prints a container's cached log as `docker logs` would.
-#include <fcntl.h>
+// twinlog logs: prints containers' cached logs as `docker logs` would, or finds lines in them.
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -10,10 +9,13 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/docker_time.h"
 #include "cli/command.h"
+#include "cli/log_session.h"
 #include "cli/logs_printer.h"
+#include "cli/terminal.h"
 #include "read/container_catalog.h"
 #include "read/log_reader.h"
 
@@ -23,14 +25,28 @@ namespace {
 
 // Large writes when there is much to print; when there is not, idle flushes at once.
 constexpr std::size_t flush_size = std::size_t{128} * 1024;
+// What CLI11 gives for a flag without a value.
+constexpr std::string_view flag_alone = "true";
 
 struct LogsOptions {
     std::string store = "/var/lib/twinlog";
-    std::string container;
+    std::vector<std::string> containers;
+    bool all = false;
+    std::vector<std::string> labels;
     std::string since;
     std::string until;
     std::string tail = "all";
     bool follow = false;
+    bool only_stdout = false;
+    bool only_stderr = false;
+    std::string writer;  // empty: not asked for
+    std::string grep;
+    bool ignore_case = false;
+    bool invert = false;
+    std::uint32_t context = 0;
+    std::string form = "short";
+    bool raw = false;
+    bool docker_exact = false;
     PrintOptions print;
 };
 
@@ -44,7 +60,7 @@ std::optional<std::uint64_t> parse_tail(std::string_view text) {
     return count;
 }
 
-Status print_logs(LogsOptions options) {
+Result<ReadOptions> read_options(const LogsOptions& options) {
     const TimeReference now = local_time_reference();
     ReadOptions read;
     auto since = parse_docker_time("since", options.since, now);
@@ -55,16 +71,70 @@ Status print_logs(LogsOptions options) {
     if (*until != 0) read.until_ns = *until;  // Docker: 0 is unset
     read.tail = parse_tail(options.tail);
     read.follow = options.follow;
+    read.docker_exact = options.docker_exact;
+    return read;
+}
 
-    auto catalog = read_catalog(options.store);
-    if (!catalog) return pass_on(std::move(catalog));
-    auto found = find_container(*catalog, options.container);
-    if (!found) return pass_on(std::move(found));
-    auto reader = LogReader::open(found->directory, read);
+Result<LineFilter> line_filter(const LogsOptions& options) {
+    LineFilter filter;
+    if (options.only_stdout != options.only_stderr) {
+        filter.streams = {options.only_stdout, options.only_stderr};
+    }
+    if (!options.writer.empty() && options.writer != flag_alone) {
+        filter.writer = WriterFilter(options.writer);
+    }
+    if (!options.grep.empty()) {
+        auto pattern = Pattern::compile(options.grep, options.ignore_case);
+        if (!pattern) return fail(std::move(pattern).error());
+        filter.pattern = std::move(*pattern);
+    }
+    filter.invert = options.invert;
+    filter.context = options.context;
+    return filter;
+}
+
+// What the command line says beside what CLI11 checks. The error is one of usage.
+Result<LogSession::Options> session_options(const LogsOptions& options) {
+    LogSession::Options session;
+    session.store = options.store;
+    session.selection.containers = options.containers;
+    session.selection.all = options.all;
+    for (const std::string& text : options.labels) {
+        auto label = LabelFilter::parse(text);
+        if (!label) return fail(std::move(label).error());
+        session.selection.labels.push_back(std::move(*label));
+    }
+    if (options.containers.empty() && !session.selection.is_open()) {
+        return fail("CONTAINER", "none is given", "name one, or use --all or --label");
+    }
+    auto filter = line_filter(options);
+    if (!filter) return fail(std::move(filter).error());
+    session.filter = std::move(*filter);
+    if (options.form == "json") session.form = OutputForm::json;
+    if (options.form == "raw") session.form = OutputForm::raw;
+    if (options.docker_exact &&
+        (options.containers.size() != 1 || session.selection.is_open() ||
+         session.filter.looks_at_lines() || session.form != OutputForm::short_)) {
+        return fail("--docker-exact", "docker logs prints all lines of one container",
+                    "leave out other containers, --grep, --writer=… and -o");
+    }
+    session.print = options.print;
+    session.print.writer = !options.writer.empty();
+    session.print.docker_exact = options.docker_exact;
+    if (!options.docker_exact) {
+        session.print.style = {terminal_style(STDOUT_FILENO), terminal_style(STDERR_FILENO)};
+        for (TerminalStyle& style : session.print.style) style.visible &= !options.raw;
+    }
+    return session;
+}
+
+// One container as docker logs shows it: entry by entry, pieces of a line as they come.
+Status print_one(const CatalogItem& item, const LogSession::Options& options) {
+    auto reader = LogReader::open(item.directory, reader_options(options.read, options.filter));
     if (!reader) return pass_on(std::move(reader));
-
-    options.print.subject = found->info.name;
-    LogsPrinter printer(options.print);
+    PrintOptions print = options.print;
+    print.subject = item.info.name;
+    LogsPrinter printer(print);
     for (;;) {
         const auto step = reader->next();
         if (!step) {
@@ -74,7 +144,7 @@ Status print_logs(LogsOptions options) {
         }
         switch (*step) {
             case LogReader::Step::entry:
-                printer.print(reader->entry());
+                if (options.filter.shows(reader->entry().source)) printer.print(reader->entry());
                 break;
             case LogReader::Step::damage:
                 printer.print(reader->damage());
@@ -87,6 +157,7 @@ Status print_logs(LogsOptions options) {
                 break;
             }
             case LogReader::Step::end:
+                printer.finish();
                 return printer.flush();
         }
         if (printer.output().size() < flush_size) continue;
@@ -94,15 +165,65 @@ Status print_logs(LogsOptions options) {
     }
 }
 
+// False: some of it could not be printed, which was told.
+Result<bool> print_logs(LogSession::Options options) {
+    auto catalog = read_catalog(options.store);
+    if (!catalog) return pass_on(std::move(catalog));
+    auto items = select_logs(*catalog, options.selection, options.read.follow);
+    if (!items) return pass_on(std::move(items));
+    bool all_read = true;
+    if (options.selection.all) {
+        for (const Error& error : catalog->unreadable) report(error);
+        all_read = catalog->unreadable.empty();
+    }
+    options.names = items->size() > 1 || options.selection.is_open();
+    const bool whole_lines = options.names || options.filter.looks_at_lines();
+    if (!whole_lines && options.form == OutputForm::short_) {
+        if (auto printed = print_one(items->front(), options); !printed) {
+            return pass_on(std::move(printed));
+        }
+        return true;
+    }
+    options.print.whole_lines = whole_lines;
+    LogSession session(std::move(options));
+    auto printed = session.run(*items);
+    if (!printed) return printed;
+    return *printed && all_read;
+}
+
+int run_logs(const LogsOptions& options) {
+    // A reader that has seen enough (head) ends the program quietly, by EPIPE.
+    if (std::signal(SIGPIPE, SIG_IGN) == SIG_ERR) {
+        return report(Error{"SIGPIPE", "cannot ignore it", errno, {}});
+    }
+    auto session = session_options(options);
+    if (!session) {
+        report(session.error());
+        return exit_usage;
+    }
+    auto read = read_options(options);
+    if (!read) return report(read.error());
+    session->read = *read;
+    const auto printed = print_logs(std::move(*session));
+    if (printed) return *printed ? exit_ok : exit_failure;
+    return printed.error().code == EPIPE ? exit_ok : report(printed.error());
+}
+
 }  // namespace
 
 void register_logs(CLI::App& app, Action& chosen) {
     auto options = std::make_shared<LogsOptions>();
-    CLI::App* command = app.add_subcommand("logs", "Prints a container's log as docker logs does");
-    command->add_flag("-f,--follow", options->follow, "Go on until the container ends");
+    CLI::App* command = app.add_subcommand(
+        "logs", "Prints the logs of containers as docker logs does, or finds lines in them");
+    command->add_flag("-f,--follow", options->follow,
+                      "Go on until the containers end; with --all or --label for ever, and with "
+                      "containers that come or start again");
     command->add_flag("-t,--timestamps", options->print.timestamps,
                       "Begin each line with its time in UTC");
-    command->add_option("-n,--tail", options->tail, "Only so many entries from the end")
+    command
+        ->add_option("-n,--tail", options->tail,
+                     "Only so many entries from the end of each log; with --grep or --writer=NAME "
+                     "so many lines that match")
         ->type_name("N")
         ->capture_default_str();
     command
@@ -111,22 +232,51 @@ void register_logs(CLI::App& app, Action& chosen) {
         ->type_name("TIME");
     command->add_option("--until", options->until, "Only up to this time")->type_name("TIME");
     command->add_flag("--details", options->print.details, "As docker logs: attributes first");
-    command->add_flag("--writer", options->print.writer,
-                      "Show the process that wrote the line: comm[pid/tid]");
+    command->add_flag("--all", options->all,
+                      "All containers of the store, merged by time, each line with its "
+                      "container's name");
+    command
+        ->add_option("--label", options->labels,
+                     "Containers with this label, KEY or KEY=VALUE; of several labels all")
+        ->type_name("LABEL")
+        ->expected(1)
+        ->take_all();
+    command->add_flag("--stdout", options->only_stdout, "Only what was written to stdout");
+    command->add_flag("--stderr", options->only_stderr,
+                      "Only what was written to stderr; it goes to stderr");
+    command->add_flag("--writer", options->writer,
+                      "Show the process that wrote the line: comm[pid/tid]; --writer=NAME or "
+                      "--writer=PID, as host or container sees it: only that one's lines");
+    auto* const grep =
+        command
+            ->add_option("--grep", options->grep,
+                         "Only lines that match this regular expression (RE2), cut lines as one")
+            ->type_name("REGEX");
+    command->add_flag("-i,--ignore-case", options->ignore_case, "--grep takes a for A")
+        ->needs(grep);
+    command->add_flag("--invert", options->invert, "Only lines that --grep does not match")
+        ->needs(grep);
+    command->add_option("-C,--context", options->context, "With so many lines around each match")
+        ->type_name("N")
+        ->needs(grep);
+    command
+        ->add_option("-o,--output", options->form,
+                     "short: as docker logs; json: an object a line, all on stdout; raw: the bytes "
+                     "and nothing else")
+        ->check(CLI::IsMember({"short", "json", "raw"}))
+        ->capture_default_str();
+    command->add_flag("--raw", options->raw,
+                      "Send control bytes, colours too, to a terminal as they are");
+    command->add_flag("--docker-exact", options->docker_exact,
+                      "Print what docker logs prints where it is odd: each piece of a cut line has "
+                      "a time, gaps are not told");
     add_store_option(*command, options->store);
-    command->add_option("CONTAINER", options->container, "Name, id, or the beginning of an id")
-        ->type_name("")
-        ->required();
-    command->callback([&chosen, options] {
-        chosen = [options] {
-            // A reader that has seen enough (head) ends the program quietly, by EPIPE.
-            if (std::signal(SIGPIPE, SIG_IGN) == SIG_ERR) {
-                return report(Error{"SIGPIPE", "cannot ignore it", errno, {}});
-            }
-            const auto printed = print_logs(*options);
-            return printed || printed.error().code == EPIPE ? exit_ok : report(printed.error());
-        };
-    });
+    command
+        ->add_option("CONTAINER", options->containers,
+                     "Names, ids, or beginnings of ids; several are merged by time, each line with "
+                     "its container's name")
+        ->type_name("");
+    command->callback([&chosen, options] { chosen = [options] { return run_logs(*options); }; });
 }
 
 }  // namespace twinlog

@@ -1,57 +1,74 @@
 // Formatting of `twinlog logs`.
 #include "cli/logs_printer.h"
 
-#include <unistd.h>
-
-#include <cerrno>
 #include <utility>
 
 #include "base/byte_size.h"
 #include "base/docker_time.h"
 #include "base/escape.h"
+#include "format/attributes.h"
 
 namespace twinlog {
 
-void PrintBuffer::append(Source to, std::string_view text) {
-    if (text.empty()) return;
-    text_ += text;
-    if (!spans_.empty() && spans_.back().to == to) {
-        spans_.back().end = text_.size();
-    } else {
-        spans_.push_back({to, text_.size()});
+namespace {
+
+// As Go's url.QueryEscape.
+void append_query_escaped(std::string_view text, std::string& out) {
+    constexpr std::string_view hex = "0123456789ABCDEF";
+    for (const char c : text) {
+        const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (letter || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.' || c == '~') {
+            out += c;
+        } else if (c == ' ') {
+            out += '+';
+        } else {
+            const auto byte = static_cast<unsigned char>(c);
+            out += '%';
+            out += hex[byte >> 4U];
+            out += hex[byte & 0xfU];
+        }
     }
 }
 
-std::vector<PrintBuffer::Piece> PrintBuffer::pieces() const {
-    std::vector<Piece> result;
-    result.reserve(spans_.size());
-    std::size_t begin = 0;
-    for (const Span& span : spans_) {
-        result.push_back({span.to, std::string_view(text_).substr(begin, span.end - begin)});
-        begin = span.end;
-    }
-    return result;
-}
-
-void PrintBuffer::clear() {
-    text_.clear();
-    spans_.clear();
-}
-
-LogsPrinter::LogsPrinter(PrintOptions options)
-    : options_(std::move(options)), message_prefix_("twinlog: ") {
-    if (!options_.subject.empty()) {
-        message_prefix_ += escape_for_terminal(options_.subject) + ": ";
+void append_attributes(std::string_view packed, std::string& out) {
+    bool first = true;
+    for (const auto& [key, value] : unpack_attributes(packed)) {
+        if (!std::exchange(first, false)) out += ',';
+        append_query_escaped(key, out);
+        out += '=';
+        append_query_escaped(value, out);
     }
 }
 
-void LogsPrinter::append_prefix(const Entry& entry) {
-    scratch_.clear();
+}  // namespace
+
+std::string message_prefix_of(std::string_view subject) {
+    std::string prefix = "twinlog: ";
+    if (!subject.empty()) prefix += escape_for_terminal(subject) + ": ";
+    return prefix;
+}
+
+std::string gap_message(const Entry& entry) {
+    const std::uint64_t bytes = entry.gap->bytes;
+    return std::string(source_name(entry.source)) + ": " + format_grouped(bytes) +
+           (bytes == 1 ? " byte" : " bytes") +
+           " lost here: " + std::string(gap_reason_text(entry.gap->reason));
+}
+
+LogsPrinter::LogsPrinter(PrintOptions options) : options_(std::move(options)) {
+    owner_.message_prefix = message_prefix_of(options_.subject);
+}
+
+void LogsPrinter::append_prefix(const Entry& entry, const LineOwner& owner) {
+    scratch_ = owner.line_prefix[static_cast<std::size_t>(entry.source)];
     if (options_.timestamps) {
         append_docker_time(entry.time_ns, scratch_);
         scratch_ += ' ';
     }
-    if (options_.details) scratch_ += ' ';
+    if (options_.details) {
+        if (!entry.attributes.empty()) append_attributes(entry.attributes, scratch_);
+        scratch_ += ' ';
+    }
     if (options_.writer) {
         if (entry.writer) {
             scratch_ += escape_for_terminal(entry.writer->comm);
@@ -64,61 +81,120 @@ void LogsPrinter::append_prefix(const Entry& entry) {
     output_.append(entry.source, scratch_);
 }
 
+void LogsPrinter::append_text(const Entry& entry, bool context) {
+    if (options_.style[static_cast<std::size_t>(entry.source)].visible) {
+        append_visible_text(entry, context);
+    } else {
+        output_.append(entry.source, entry.line);
+    }
+}
+
+void LogsPrinter::append_visible_text(const Entry& entry, bool context) {
+    Open& open = open_of(entry.source);
+    std::string_view text = entry.line;
+    if (!open.cut.empty()) {
+        whole_ = std::exchange(open.cut, {});
+        whole_ += text;
+        text = whole_;
+    }
+    // What a terminal makes of a newline: it does no harm there.
+    const bool returns = has_newline(entry) && text.ends_with('\r');
+    if (returns) text.remove_suffix(1);
+    if (!has_newline(entry) && !options_.whole_lines) {
+        const std::size_t size = unfinished_character(text);
+        open.cut = text.substr(text.size() - size);
+        text.remove_suffix(size);
+    }
+    scratch_.clear();
+    const bool coloured = options_.style[static_cast<std::size_t>(entry.source)].colour;
+    std::size_t done = 0;
+    if (options_.highlight != nullptr && coloured && !context) {
+        std::size_t from = 0;
+        while (const auto place = options_.highlight->find(text, from)) {
+            const std::size_t end = place->begin + place->size;
+            from = place->size == 0 ? end + 1 : end;
+            if (place->size == 0) continue;
+            append_visible(text.substr(done, place->begin - done), scratch_);
+            scratch_ += colour::match;
+            append_visible(text.substr(place->begin, place->size), scratch_);
+            scratch_ += colour::off;
+            done = end;
+        }
+    }
+    append_visible(text.substr(done), scratch_);
+    if (returns) scratch_ += '\r';
+    output_.append(entry.source, scratch_);
+}
+
+void LogsPrinter::append_cut(Source source) {
+    Open& open = open_of(source);
+    if (open.cut.empty()) return;
+    scratch_.clear();
+    append_visible(std::exchange(open.cut, {}), scratch_);
+    output_.append(source, scratch_);
+}
+
 void LogsPrinter::print(const Entry& entry) {
+    print_entry(entry, owner_, false);
+}
+
+void LogsPrinter::print(const Line& line, const LineOwner& owner) {
+    if (line.after_break) {
+        const Source source = line.entry.source;
+        output_.append(source, owner.line_prefix[static_cast<std::size_t>(source)] + "--\n");
+    }
+    print_entry(line.entry, owner, line.context);
+}
+
+void LogsPrinter::print_entry(const Entry& entry, const LineOwner& owner, bool context) {
     if (entry.gap) {
-        const std::uint64_t bytes = entry.gap->bytes;
-        print_message(std::string(source_name(entry.source)) + ": " + format_grouped(bytes) +
-                      (bytes == 1 ? " byte" : " bytes") +
-                      " lost here: " + std::string(gap_reason_text(entry.gap->reason)));
+        if (!options_.docker_exact) print_message(gap_message(entry), owner);
         return;
     }
-    Line& line = line_of(entry.source);
-    const bool goes_on = entry.partial && entry.partial->ordinal > 1 && !line.partial_id.empty() &&
-                         line.partial_id == entry.partial->id;
-    if (!goes_on) append_prefix(entry);
-    output_.append(entry.source, entry.line);
-    if (!entry.partial || entry.partial->last) {
+    Open& open = open_of(entry.source);
+    const bool goes_on = entry.partial && entry.partial->ordinal > 1 && !open.partial_id.empty() &&
+                         open.partial_id == entry.partial->id;
+    if (!goes_on) append_cut(entry.source);
+    if (!goes_on || options_.docker_exact || options_.whole_lines) append_prefix(entry, owner);
+    append_text(entry, context);
+    if (has_newline(entry) || options_.whole_lines) {
         output_.append(entry.source, "\n");
-        line.open = false;
-        line.partial_id.clear();
+        open.open = false;
+        open.partial_id.clear();
         return;
     }
-    line.open = line.open || !entry.line.empty();
-    if (!goes_on) line.partial_id = entry.partial->id;
+    open.open = open.open || !entry.line.empty();
+    if (!goes_on) open.partial_id = entry.partial->id;
 }
 
 void LogsPrinter::print(const Damage& damage) {
-    print_message(escape_for_terminal(damage.message()));
+    print(damage, owner_);
 }
 
-void LogsPrinter::print_message(const std::string& message) {
-    Line& line = line_of(Source::stderr_);
-    if (line.open) output_.append(Source::stderr_, "\n");
-    line.open = false;
-    output_.append(Source::stderr_, message_prefix_ + message + '\n');
+void LogsPrinter::print(const Damage& damage, const LineOwner& owner) {
+    print_message(escape_for_terminal(damage.message()), owner);
+}
+
+void LogsPrinter::print_message(const std::string& message, const LineOwner& owner) {
+    const auto both_on_terminal = options_.style[0].visible && options_.style[1].visible;
+    if (both_on_terminal && open_of(Source::stdout_).open) output_.append(Source::stderr_, "\n");
+    Open& open = open_of(Source::stderr_);
+    if (open.open) output_.append(Source::stderr_, "\n");
+    open.open = false;
+    const bool coloured = options_.style[static_cast<std::size_t>(Source::stderr_)].colour;
+    std::string text = owner.message_prefix + message;
+    if (coloured) text = std::string(colour::warning) + text + std::string(colour::off);
+    output_.append(Source::stderr_, text + '\n');
 }
 
 void LogsPrinter::print_raw(Source source, std::string_view bytes) {
     if (bytes.empty()) return;
     output_.append(source, bytes);
-    line_of(source).open = bytes.back() != '\n';
+    open_of(source).open = bytes.back() != '\n';
 }
 
-Status LogsPrinter::flush() {
-    for (const PrintBuffer::Piece& piece : output_.pieces()) {
-        const int fd = piece.to == Source::stdout_ ? STDOUT_FILENO : STDERR_FILENO;
-        std::string_view rest = piece.text;
-        while (!rest.empty()) {
-            const ssize_t written = ::write(fd, rest.data(), rest.size());
-            if (written >= 0) {
-                rest.remove_prefix(static_cast<std::size_t>(written));
-            } else if (errno != EINTR) {
-                return fail_errno(std::string(source_name(piece.to)), "cannot write");
-            }
-        }
-    }
-    output_.clear();
-    return {};
+void LogsPrinter::finish() {
+    for (const Source source : {Source::stdout_, Source::stderr_}) append_cut(source);
 }
 
 }  // namespace twinlog

@@ -3,47 +3,44 @@
 
 #include <array>
 #include <cstddef>
-#include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/result.h"
+#include "cli/print_buffer.h"
+#include "cli/terminal.h"
 #include "format/entry.h"
+#include "read/line.h"
 #include "read/log_file.h"
+#include "read/pattern.h"
 
 namespace twinlog {
 
-// What is to be written to standard output and standard error, in one order, because on a terminal
-// both meet in one place.
-class PrintBuffer {
- public:
-    struct Piece {
-        Source to;
-        std::string_view text;
-    };
-
-    void append(Source to, std::string_view text);
-    // Neighbours never go to the same stream. Borrows from this object until its next change.
-    [[nodiscard]] std::vector<Piece> pieces() const;
-    [[nodiscard]] std::size_t size() const { return text_.size(); }
-    void clear();
-
- private:
-    struct Span {
-        Source to;
-        std::size_t end;  // in text_; it begins where the former one ends
-    };
-    std::string text_;
-    std::vector<Span> spans_;
-};
-
 struct PrintOptions {
     bool timestamps = false;
-    bool details = false;  // Docker's attributes and a space; there are none, so the space alone
-    bool writer = false;   // comm[pid/tid] of the process that ended the line
+    bool details = false;      // Docker's attributes and a space
+    bool writer = false;       // comm[pid/tid] of the process that ended the line
     std::string subject = {};  // whose log it is, in messages; hostile; may be empty
+    // As Docker: the prefix before each piece of a cut line, and no word of what is missing.
+    bool docker_exact = false;
+    // Each entry is a line of its own, with prefix and newline.
+    bool whole_lines = false;
+    // Of standard output and standard error, by Source.
+    std::array<TerminalStyle, 2> style = {};
+    // Coloured where it matches a line, if the style allows. Must outlive the printer.
+    const Pattern* highlight = nullptr;
 };
+
+// Whose line it is, as it is shown.
+struct LineOwner {
+    std::string message_prefix;              // of messages: "twinlog: web: "
+    std::array<std::string, 2> line_prefix;  // by Source: "web  | "; none for a log that is alone
+};
+
+// "twinlog: web: ", harmless on a terminal.
+std::string message_prefix_of(std::string_view subject);
+// "stdout: 1,234 bytes lost here: ring full"
+std::string gap_message(const Entry& entry);
 
 class LogsPrinter {
  public:
@@ -52,31 +49,42 @@ class LogsPrinter {
     // Lines get their newline back. Pieces of a cut line are joined, with one prefix at its
     // beginning. A gap becomes a message on standard error.
     void print(const Entry& entry);
+    // The same for one of several logs.
+    void print(const Line& line, const LineOwner& owner);
     // A message on standard error.
     void print(const Damage& damage);
+    void print(const Damage& damage, const LineOwner& owner);
     // Bytes as they are.
     void print_raw(Source source, std::string_view bytes);
+    // Nothing follows: what waited for the rest of its character is printed.
+    void finish();
 
     // What is waiting to be written.
     [[nodiscard]] const PrintBuffer& output() const { return output_; }
     // Writes it to file descriptors 1 and 2. An error with code EPIPE: nobody reads it any more.
-    Status flush();
+    Status flush() { return output_.flush(); }
 
  private:
-    struct Line {
+    struct Open {
         bool open = false;       // the last byte written was no newline
         std::string partial_id;  // of the cut line that is to go on
+        std::string cut;         // the beginning of a character that the next piece completes
     };
 
-    Line& line_of(Source source) { return lines_[static_cast<std::size_t>(source)]; }
-    void print_message(const std::string& message);
-    void append_prefix(const Entry& entry);
+    Open& open_of(Source source) { return open_[static_cast<std::size_t>(source)]; }
+    void print_entry(const Entry& entry, const LineOwner& owner, bool context);
+    void print_message(const std::string& message, const LineOwner& owner);
+    void append_prefix(const Entry& entry, const LineOwner& owner);
+    void append_text(const Entry& entry, bool context);
+    void append_visible_text(const Entry& entry, bool context);
+    void append_cut(Source source);
 
     PrintOptions options_;
-    std::string message_prefix_;
+    LineOwner owner_;  // where none is given
     PrintBuffer output_;
-    std::array<Line, 2> lines_;
+    std::array<Open, 2> open_;
     std::string scratch_;
+    std::string whole_;  // a piece behind the character that the former one cut
 };
 
 }  // namespace twinlog

@@ -201,7 +201,7 @@ Result<LogFile::Step> LogFile::next(Ending ending) {
 }
 
 // Twice through the file: a compressed one has no way back.
-Result<std::uint64_t> LogFile::seek_tail_forward(std::uint64_t wanted, bool gaps) {
+Result<std::uint64_t> LogFile::seek_tail_forward(std::uint64_t wanted, const TailCount& count) {
     std::uint64_t total = 0;
     std::uint64_t pass = 0;  // entries to leave out
     for (int round = 0; round < 2; ++round) {
@@ -211,15 +211,15 @@ Result<std::uint64_t> LogFile::seek_tail_forward(std::uint64_t wanted, bool gaps
             const Result<Step> step = next(Ending::complete);
             if (!step) return fail(step.error());
             if (*step == Step::at_end) break;
-            if (*step == Step::entry && (gaps || !entry_.gap)) ++(round == 0 ? total : passed);
+            if (*step == Step::entry && count.counts(entry_)) ++(round == 0 ? total : passed);
         }
         pass = total > wanted ? total - wanted : 0;
     }
     return std::min(total, wanted);
 }
 
-Result<std::uint64_t> LogFile::seek_tail(std::uint64_t wanted, bool gaps) {
-    if (gzip_) return seek_tail_forward(wanted, gaps);
+Result<std::uint64_t> LogFile::seek_tail(std::uint64_t wanted, const TailCount& count) {
+    if (gzip_) return seek_tail_forward(wanted, count);
     const Result<std::uint64_t> length = size();
     if (!length) return fail(length.error());
 
@@ -273,7 +273,7 @@ Result<std::uint64_t> LogFile::seek_tail(std::uint64_t wanted, bool gaps) {
                     if (!any || wanted > 0) start = wanted > 0 ? from : at;
                     any = true;
                     if (wanted == 0) break;
-                    const bool counts = frame.known_source && (gaps || !frame.entry.gap);
+                    const bool counts = frame.known_source && count.counts(frame.entry);
                     if (counts && ++found == wanted) break;
                     at = from;
                 }

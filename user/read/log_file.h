@@ -47,6 +47,16 @@ struct FileIdentity {
     bool operator==(const FileIdentity&) const = default;
 };
 
+// Which entries a tail counts.
+struct TailCount {
+    bool gaps = false;                          // those that stand for a gap, too
+    std::optional<Source> only = std::nullopt;  // those of one stream
+
+    [[nodiscard]] bool counts(const Entry& entry) const {
+        return (gaps || !entry.gap) && (!only || *only == entry.source);
+    }
+};
+
 class LogFile {
  public:
     enum class Step : std::uint8_t { entry, damage, at_end };
@@ -75,10 +85,9 @@ class LogFile {
     [[nodiscard]] const Damage& damage() const { return damage_; }
 
     // Goes to the wanted-th entry from the end, to the first if there are fewer; behind the last
-    // one for 0. Entries that stand for a gap do not count, nor do those that next() passes over.
-    // Reads backwards and no more than needed. Returns how many it found.
-    // gaps: those count, too.
-    Result<std::uint64_t> seek_tail(std::uint64_t wanted, bool gaps = false);
+    // one for 0. Entries that next() passes over do not count. Reads backwards and no more than
+    // needed. Returns how many it found.
+    Result<std::uint64_t> seek_tail(std::uint64_t wanted, const TailCount& count = {});
 
     // Goes forward as far as it is sure that no entry before that place has this time or a later
     // one. Looks at a few places of the file; at none if it is compressed.
@@ -106,7 +115,7 @@ class LogFile {
     Result<std::size_t> fill();
     Result<std::size_t> read_at(std::uint64_t position, char* to, std::size_t size);
     Result<std::uint64_t> size() const;
-    Result<std::uint64_t> seek_tail_forward(std::uint64_t wanted, bool gaps);
+    Result<std::uint64_t> seek_tail_forward(std::uint64_t wanted, const TailCount& count);
     // What stands at some place of the file.
     struct Look {
         std::uint64_t position = 0;  // where an entry begins

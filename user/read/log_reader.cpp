@@ -77,8 +77,9 @@ Status LogReader::add_new_files() {
 
 Status LogReader::seek_tail() {
     std::uint64_t wanted = *options_.tail;
+    const TailCount count{options_.docker_exact, options_.tail_of};
     for (std::size_t i = files_.size(); i-- > 0;) {
-        const Result<std::uint64_t> found = files_[i].seek_tail(wanted, options_.docker_exact);
+        const Result<std::uint64_t> found = files_[i].seek_tail(wanted, count);
         if (!found) return fail(found.error());
         wanted -= *found;
         if (wanted > 0) continue;
@@ -148,6 +149,25 @@ bool LogReader::missed_before(const Entry& entry) {
 LogReader::Step LogReader::finish() {
     done_ = true;
     return Step::end;
+}
+
+Status LogReader::resume() {
+    options_.follow = true;
+    if (!watch_) {
+        Result<DirectoryWatch> watch =
+            DirectoryWatch::open(directory_, std::string(layout::info_file));
+        if (!watch) return fail(watch.error());
+        watch_ = std::move(*watch);
+    }
+    changes_ = {};
+    done_ = stalled_ = false;
+    run_.reset();
+    if (Status loaded = load_info(); !loaded) return loaded;
+    return add_new_files();
+}
+
+void LogReader::rest() {
+    if (done_) watch_.reset();
 }
 
 // What follows when all known files are read; nothing: read on.

@@ -24,7 +24,8 @@ struct ReadOptions {
     // Begin at so many entries before the end, as Docker counts: both streams together, each piece
     // of a cut line one, before since and until; entries that stand for a gap are not counted.
     std::optional<std::uint64_t> tail = std::nullopt;
-    bool follow = false;  // wait for more until the container ends
+    std::optional<Source> tail_of = std::nullopt;  // tail counts this stream's entries only
+    bool follow = false;                           // wait for more until the container ends
     // As dockerd reads since version 23: nothing is filtered once an entry reached since_ns,
     // entries for gaps count for tail, and what is damaged ends its file without a word.
     bool docker_exact = false;
@@ -54,6 +55,12 @@ class LogReader {
     // After Step::idle, only when following: blocks until something changed. Wake::stop when
     // stop_fd became readable or output_fd lost its reader; -1 stands for none.
     Result<DirectoryWatch::Wake> wait(int stop_fd = -1, int output_fd = -1) const;
+    // After Step::end: goes on behind what was read, following, if the container started again.
+    Status resume();
+    // After Step::end: gives back what only following needs, until resume().
+    void rest();
+    // Which run of the container is read; 0: unknown.
+    [[nodiscard]] std::uint32_t run() const { return run_.value_or(0); }
     // Becomes readable when wait() would return; -1 when not following.
     [[nodiscard]] int watch_fd() const { return watch_ ? watch_->fd() : -1; }
 
