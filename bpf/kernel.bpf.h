@@ -125,6 +125,10 @@ struct signal_struct {
 	} live;
 };
 
+struct nsproxy {
+	struct mnt_namespace *mnt_ns;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	int pid;
@@ -134,6 +138,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	struct files_struct *files;
 	struct signal_struct *signal;
+	struct nsproxy *nsproxy;
 	struct pid *thread_pid;
 	struct css_set *cgroups;
 	char comm[TW_COMM];

@@ -131,6 +131,14 @@ static __always_inline bool announce_run(struct task_struct *task, struct task_p
 	return true;
 }
 
+/* A container's first process has a view of files of its own. What a runtime starts in the new cgroup
+ * on the way there has not: runc's helper goes in and executes a copy of runc in either order, and it
+ * ends long before the container does. */
+static __always_inline bool sees_files_of_parent(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, nsproxy, mnt_ns) == BPF_CORE_READ(task, real_parent, nsproxy, mnt_ns);
+}
+
 /* Registers the run that the task begins, if it does and if nobody has. */
 static __always_inline void consider_run(struct task_struct *task, bool at_exec)
 {
@@ -141,7 +149,7 @@ static __always_inline void consider_run(struct task_struct *task, bool at_exec)
 
 	find_place(task, &place);
 	own_namespace = place.level > 0 && place.ns_pid == 1;
-	if (!own_namespace && !place.long_name)
+	if (!own_namespace && (!place.long_name || sees_files_of_parent(task)))
 		return;
 	/* Nobody else of an old namespace may stand for it, nor init twice. */
 	if (own_namespace) {
