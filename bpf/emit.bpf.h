@@ -13,6 +13,7 @@ extern int bpf_probe_read_user_dynptr(const struct bpf_dynptr *ptr, u32 off, u32
 
 enum {
 	UIO_MAXIOV = 1024,	/* include/uapi/linux/uio.h */
+	MAX_RW_COUNT = 0x7ffff000,	/* include/linux/fs.h */
 };
 
 /* A size that no ring can give: the verifier wants a dynptr whether there is room or not. */
@@ -299,4 +300,45 @@ static __always_inline void emit_list(u32 slot, u32 type, u64 base, u64 iovs, u6
 	job->from.base = base;
 	job->from.left = list ? 0 : length;
 	bpf_loop(length / TW_RECORD_DATA + 1, copy_record, NULL, 0);
+}
+
+/* What sendmsg sent. */
+static __always_inline void emit_message(u32 slot, u64 message, u64 length, bool compat)
+{
+	struct { u64 name; u32 name_length, pad; u64 iov, iovs; } wide = {};
+	struct { u32 name, name_length, iov, iovs; } narrow = {};
+
+	if (compat) {
+		bpf_probe_read_user(&narrow, sizeof(narrow), (void *)message);
+		emit_list(slot, TW_DATA, narrow.iov, narrow.iovs, length, true, true);
+	} else {
+		bpf_probe_read_user(&wide, sizeof(wide), (void *)message);
+		emit_list(slot, TW_DATA, wide.iov, wide.iovs, length, true, false);
+	}
+}
+
+/* A call of sendmmsg: a list of messages, the length sent written beside each. */
+struct messages {
+	u64 at;
+	u32 slot;
+	bool compat;
+};
+
+static long note_message(u32 index, struct messages *call)
+{
+	u32 size = call->compat ? 28 : 56;	/* of struct msghdr */
+	u32 length = 0;
+
+	bpf_probe_read_user(&length, sizeof(length), (void *)(call->at + size));
+	if (length > 0 && length <= MAX_RW_COUNT)
+		emit_message(call->slot, call->at, length, call->compat);
+	call->at += call->compat ? 32 : 64;	/* of struct mmsghdr */
+	return 0;
+}
+
+static __always_inline void emit_messages(u32 slot, u64 at, u64 count, bool compat)
+{
+	struct messages call = { .at = at, .slot = slot, .compat = compat };
+
+	bpf_loop(count > UIO_MAXIOV ? UIO_MAXIOV : count, note_message, &call, 0);
 }

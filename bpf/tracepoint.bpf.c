@@ -1,5 +1,6 @@
 /* Backend `tracepoint`: sees every write and read at sys_exit, when the result is known and the arguments are
  * still in the registers. Loads on locked-down kernels, costs every system call of the host some 75 ns. */
+#include "aio.bpf.h"
 #include "emit.bpf.h"
 #include "io_uring.bpf.h"
 #include "run.bpf.h"
@@ -11,7 +12,10 @@ enum way {
 	WAY_NONE = 0,
 	WAY_BUFFER,	/* fd, buffer, size */
 	WAY_LIST,	/* fd, iovec, count */
+	WAY_MESSAGE,	/* fd, msghdr */
+	WAY_MESSAGES,	/* fd, mmsghdr, count */
 	WAY_NO_COPY,	/* only the number of bytes is known */
+	WAY_REQUESTS,	/* files and buffers stand in requests */
 };
 
 /* In which argument the file stands. */
@@ -47,8 +51,13 @@ static __always_inline struct call native_call(u64 nr)
 	case 296:	/* pwritev */
 	case 328:	/* pwritev2 */
 		return WRITES(WAY_LIST, FD_FIRST);
-	case 40:	/* sendfile */
 	case 46:	/* sendmsg */
+		return WRITES(WAY_MESSAGE, FD_FIRST);
+	case 307:	/* sendmmsg */
+		return WRITES(WAY_MESSAGES, FD_FIRST);
+	case 209:	/* io_submit */
+		return WRITES(WAY_REQUESTS, FD_FIRST);
+	case 40:	/* sendfile */
 	case 278:	/* vmsplice */
 		return WRITES(WAY_NO_COPY, FD_FIRST);
 	case 276:	/* tee */
@@ -83,10 +92,15 @@ static __always_inline struct call compat_call(u64 nr)
 	case 334:	/* pwritev */
 	case 379:	/* pwritev2 */
 		return WRITES(WAY_LIST, FD_FIRST);
+	case 370:	/* sendmsg */
+		return WRITES(WAY_MESSAGE, FD_FIRST);
+	case 345:	/* sendmmsg */
+		return WRITES(WAY_MESSAGES, FD_FIRST);
+	case 248:	/* io_submit */
+		return WRITES(WAY_REQUESTS, FD_FIRST);
 	case 187:	/* sendfile */
 	case 239:	/* sendfile64 */
 	case 316:	/* vmsplice */
-	case 370:	/* sendmsg */
 		return WRITES(WAY_NO_COPY, FD_FIRST);
 	case 315:	/* tee */
 		return WRITES(WAY_NO_COPY, FD_SECOND);
@@ -132,6 +146,10 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 			emit_hole(stream->slot, TW_READ, ret, TW_REASON_ZERO_COPY);
 		}
 	}
+	if (call.way == WAY_REQUESTS) {
+		aio_submitted(compat ? regs->bx : regs->di, compat ? (u32)regs->dx : regs->dx, ret, compat);
+		return 0;
+	}
 	fd = call.place == FD_FIRST  ? (compat ? regs->bx : regs->di) :
 	     call.place == FD_SECOND ? (compat ? regs->cx : regs->si) :
 				       regs->dx;
@@ -158,6 +176,10 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	count = compat ? (u32)regs->dx : regs->dx;
 	if (call.way == WAY_NO_COPY)
 		emit_hole(stream->slot, type, length, TW_REASON_ZERO_COPY);
+	else if (call.way == WAY_MESSAGE)
+		emit_message(stream->slot, base, length, compat);
+	else if (call.way == WAY_MESSAGES)
+		emit_messages(stream->slot, base, length, compat);
 	else if (call.way == WAY_BUFFER && have_user_dynptr && length <= TW_RECORD_DATA)
 		emit_buffer(stream->slot, type, base, length);
 	else
