@@ -70,9 +70,12 @@ static __always_inline bool within_budget(struct tw_state *state, u64 size)
 	return (long long)(state->reserved + size - state->consumed) <= (long long)stream_budget;
 }
 
-/* Position of the next byte at the end that the record is of. */
+/* Position of the next byte at the end that the record is of. What a reader was told is no longer so
+ * when somebody has opened the stream to write again. */
 static __always_inline u64 advance(struct tw_state *state, u32 type, u64 length)
 {
+	if (type != TW_READ && state->at_end)
+		state->at_end = 0;
 	return __sync_fetch_and_add(type == TW_READ ? &state->read : &state->written, length);
 }
 

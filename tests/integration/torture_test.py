@@ -192,6 +192,9 @@ class ControlledTestCase(DockerTestCase):
                                       options=("-v", f"{puppet.directory}:/ctl"))
         pid = int(self.docker("inspect", "-f", "{{.State.Pid}}", container).stdout)
         self.assertEqual(puppet.do("say", 1, "begin"), 6)
+        wait_until(lambda: (self.twinlog.directory(container) / "container.json").exists(), "it is captured")
+        # Not one of the runtime's helpers that were in its cgroup before it.
+        self.assertEqual(self.twinlog.info(container)["init_pid"], pid)
         return puppet, container, pid
 
     def followed(self, container):
@@ -286,6 +289,9 @@ class Outsiders(ControlledTestCase):
         puppet.do("say", 1, "in the pipe")
         puppet.do("block", 1, 30000, 0)
         puppet.do("put", 1, "to the last byte")
+        self.assertEqual(read_line(follower.stdout), b"in the pipe\n")
+        for i in range(600):
+            self.assertEqual(read_line(follower.stdout)[:10], b"%09d " % i)
         os.kill(shim, signal.SIGKILL)
         follower.communicate()
         out, _ = self.twinlog.whole_logs(container)
