@@ -88,8 +88,9 @@ TEST_CASE("local: twinlog's facts are fields that Docker skips", "[docker_local]
     entry.run = 1;
     entry.writer = Writer{5, 6, "sh", 7};
     // 1001 varint: 0xc8 0x3e; 1002 bytes: 0xd2 0x3e. A position of 0 takes no room.
-    CHECK(encode(entry) == framed("\x0a\x06stdout" + golden_time_bytes + "\x1a\x01x" +
-                                  "\xc8\x3e\x01" + "\xd2\x3e\x0a\x08\x05\x10\x06\x1a\x02sh\x20\x07"));
+    CHECK(encode(entry) ==
+          framed("\x0a\x06stdout" + golden_time_bytes + "\x1a\x01x" + "\xc8\x3e\x01" +
+                 "\xd2\x3e\x0a\x08\x05\x10\x06\x1a\x02sh\x20\x07"));
 
     Entry gap = entry_of("", Source::stderr_);
     gap.position = 9;
