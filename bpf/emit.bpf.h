@@ -14,6 +14,7 @@ extern int bpf_probe_read_user_dynptr(const struct bpf_dynptr *ptr, u32 off, u32
 enum {
 	UIO_MAXIOV = 1024,	/* include/uapi/linux/uio.h */
 	PID_NS_LEVELS = 64,	/* more than MAX_PID_NS_LEVEL, 32, and a power of two */
+	MAX_RW_COUNT = 0x7ffff000,	/* include/linux/fs.h */
 };
 
 /* A size that no ring can give: the verifier wants a dynptr whether there is room or not. */
@@ -37,6 +38,7 @@ struct job {
 	u64 done;	/* of the present record, bytes copied */
 	struct tw_stream stream;
 	u32 type;	/* TW_DATA or TW_READ */
+	struct tw_data head;
 	bool skip;	/* no room, or the writer's memory can't be read: walk on without copying */
 	u8 step[TW_COPY_STEP];	/* on the way, where the kernel can't copy user memory into a dynptr */
 };
@@ -85,7 +87,8 @@ static __always_inline struct tw_state *state_of(const struct tw_stream *stream)
 	return state && state->id == stream->id ? state : NULL;
 }
 
-/* Position of the next byte at the end that the record is of. */
+/* Position of the next byte at the end that the record is of. What a reader was told is no longer so
+ * when somebody has opened the stream to write again. */
 static __always_inline u64 advance(struct tw_state *state, u32 type, u64 length)
 {
 	if (type == TW_READ)
@@ -240,7 +243,6 @@ static long copy_record(u32 i, void *unused)
 	struct job *job = this_job();
 	struct tw_state *state;
 	struct bpf_dynptr record;
-	struct tw_data head = {};
 	u64 length, copied, size;
 	bool room;
 
@@ -253,10 +255,10 @@ static long copy_record(u32 i, void *unused)
 	copied = copied_length(state, job->type, length);
 	if (copied == length && length > TW_RECORD_DATA)
 		copied = length = TW_RECORD_DATA;
-	size = sizeof(head) + copied;
+	size = sizeof(job->head) + copied;
 	room = !bpf_ringbuf_reserve_dynptr(&output, within_budget(state, size) ? size : NO_ROOM, 0, &record);
-	fill_head(&head, &job->stream, job->type, length);
-	head.position = advance(state, job->type, length);
+	fill_head(&job->head, &job->stream, job->type, length);
+	job->head.position = advance(state, job->type, length);
 	job->left -= length;
 	job->record = copied;
 	job->done = 0;
@@ -267,12 +269,13 @@ static long copy_record(u32 i, void *unused)
 		return 0;
 	}
 	__sync_fetch_and_add(&state->reserved, TW_RING_ROOM(size));
-	head.captured = job->done;
+	job->head.captured = job->done;
+	job->head.reason = TW_REASON_NONE;
 	if (job->done < copied)
-		head.reason = TW_REASON_FAULT;
+		job->head.reason = TW_REASON_FAULT;
 	else if (copied < length)
-		head.reason = TW_REASON_UNREAD;
-	bpf_dynptr_write(&record, 0, &head, sizeof(head), 0);
+		job->head.reason = TW_REASON_UNREAD;
+	bpf_dynptr_write(&record, 0, &job->head, sizeof(job->head), 0);
 	bpf_ringbuf_submit_dynptr(&record, wake_up_flags());
 	return 0;
 }

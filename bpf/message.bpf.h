@@ -73,7 +73,8 @@ static long emit_next_message(u32 i, void *unused)
 	if (bpf_probe_read_user(&sent, sizeof(sent),
 				(void *)(at + (list->compat ? MESSAGE_SENT32 : MESSAGE_SENT))))
 		return 1;
-	if (sent)
+	/* It stands in memory of the program, which may claim what it likes. */
+	if (sent && sent <= MAX_RW_COUNT)
 		emit_message(&list->stream, at, sent, list->compat);
 	return 0;
 }

@@ -12,6 +12,7 @@ enum way {
 	WAY_MESSAGE,	/* fd, msghdr */
 	WAY_MESSAGES,	/* fd, mmsghdr, count; the result counts messages, not bytes */
 	WAY_NO_COPY,	/* only the number of bytes is known */
+	WAY_REQUESTS,	/* files and buffers stand in requests */
 };
 
 /* In which argument the file stands. */
@@ -51,6 +52,8 @@ static __always_inline struct call native_call(u64 nr)
 		return WRITES(WAY_MESSAGE, FD_FIRST);
 	case 307:	/* sendmmsg */
 		return WRITES(WAY_MESSAGES, FD_FIRST);
+	case 209:	/* io_submit */
+		return WRITES(WAY_REQUESTS, FD_FIRST);
 	case 40:	/* sendfile */
 	case 278:	/* vmsplice */
 		return WRITES(WAY_NO_COPY, FD_FIRST);
@@ -84,6 +87,8 @@ static __always_inline struct call compat_call(u64 nr)
 		return WRITES(WAY_MESSAGE, FD_FIRST);
 	case 345:	/* sendmmsg */
 		return WRITES(WAY_MESSAGES, FD_FIRST);
+	case 248:	/* io_submit */
+		return WRITES(WAY_REQUESTS, FD_FIRST);
 	case 187:	/* sendfile */
 	case 239:	/* sendfile64 */
 	case 316:	/* vmsplice */

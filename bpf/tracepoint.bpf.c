@@ -1,6 +1,7 @@
 /* Backend `tracepoint`: sees every write and read at sys_exit, when the result is known and the
  * arguments are still in the registers. Loads on locked-down kernels, costs every system call of the
  * host some 75 ns. */
+#include "aio.bpf.h"
 #include "emit.bpf.h"
 #include "io_uring.bpf.h"
 #include "message.bpf.h"
@@ -16,7 +17,8 @@ static __always_inline void taken_unseen(struct task_struct *task, u64 fd, bool 
 	struct tw_stream stream;
 
 	/* fs/splice.c: it goes by the file's mode, and writing comes first. */
-	if (!file || (vmsplice && (BPF_CORE_READ(file, f_mode) & FMODE_WRITE)) || !find_stream(file, END_READ, &stream))
+	if (!file || (vmsplice && (BPF_CORE_READ(file, f_mode) & FMODE_WRITE)) ||
+	    !find_stream(file, END_READ, &stream))
 		return;
 	note_reader(&stream, false);
 	emit_hole(&stream, TW_READ, length, TW_REASON_ZERO_COPY);
@@ -61,6 +63,10 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	count = compat ? (u32)regs->dx : regs->dx;
 	if (is_splice(nr, compat) || is_vmsplice(nr, compat))
 		taken_unseen(task, (u32)fd, is_vmsplice(nr, compat), ret);
+	if (call.way == WAY_REQUESTS) {
+		aio_submitted(compat ? (u32)fd : fd, count, ret, compat);
+		return 0;
+	}
 	if (call.place == FD_SECOND)
 		fd = base;
 	else if (call.place == FD_THIRD)

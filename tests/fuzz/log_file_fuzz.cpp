@@ -120,7 +120,7 @@ Walk walk(LogFile& file, LogFile::Ending ending, std::uint64_t size) {
 void check_tail(const Directory& directory, const Walk& all, std::uint64_t wanted, bool gaps,
                 std::uint64_t size) {
     LogFile file = directory.open(plain_name);
-    const std::uint64_t found = need(file.seek_tail(wanted, gaps));
+    const std::uint64_t found = need(file.seek_tail(wanted, TailCount{.gaps = gaps}));
     require(found <= wanted, "no more than wanted is found");
     const Walk tail = walk(file, LogFile::Ending::complete, size);
     require(found < wanted || wanted == 0 || !tail.entries.empty(), "what was found is there");

@@ -8,7 +8,7 @@ import collections
 import unittest
 
 import harness
-from harness import DockerTestCase, gap_of, json_entries, local_entries, text_of
+from harness import DockerTestCase, text_of
 
 HOST = ("-v", "/usr:/usr:ro")  # makes Debian's own programs usable in the image
 
@@ -102,38 +102,8 @@ class Differential(DockerTestCase):
         container = self.docker.start(*command, driver=driver, options=options)
         # A writer that could not do what its case is about says so by its status.
         self.assertEqual(self.docker.wait(container), 1 if command[0] == "ls" else 0)
-        out, err = self.twinlog.whole_logs(container)
-        entries = self.twinlog.entries(container)
-        directory = self.docker.container_directory(container)
-        if driver == "json-file":
-            expected_out, expected_err = self.docker.logs(container)
-            reference = json_entries(directory / f"{container}-json.log")
-            ours = [(e.source, text_of(e)) for e in entries]
-        else:
-            stored = local_entries(directory / "local-logs/container.log")
-            expected_out, expected_err = (
-                b"".join(text_of(e) for e in stored if e.source == s) for s in ("stdout", "stderr"))
-            reference = [(e.source, (e.line, e.partial)) for e in stored]
-            ours = [(e.source, (e.line, e.partial)) for e in entries]
-        self.assertSameBytes(out, expected_out, "stdout")
-        self.assertSameBytes(err, expected_err, "stderr")
-        for stream in ("stdout", "stderr"):
-            # The order between the streams is chance in dockerd.
-            a = [text for source, text in ours if source == stream]
-            b = [text for source, text in reference if source == stream]
-            self.assertEqual(len(a), len(b), f"number of entries of {stream}")
-            for index, (one, other) in enumerate(zip(a, b)):
-                self.assertEqual(one, other, f"entry {index} of {stream}")
-        self.check_positions(entries)
+        self.compare_ended(container, driver)
         self.docker("rm", container)
-
-    def check_positions(self, entries):
-        """Each entry begins where the one before it in its stream ended; nothing is missing."""
-        at = {"stdout": 0, "stderr": 0}
-        for entry in entries:
-            self.assertIsNone(gap_of(entry))
-            self.assertEqual(entry.extra.get(1000, [0])[0], at[entry.source])
-            at[entry.source] += len(text_of(entry))
 
     def compare_concurrent(self, command):
         self.need(command)

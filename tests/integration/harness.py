@@ -71,6 +71,21 @@ def read_line(pipe, deadline=DEADLINE):
     return line
 
 
+def wait_until(holds, what):
+    """For what nothing tells of."""
+    deadline = time.monotonic() + DEADLINE
+    while not holds():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {DEADLINE} s: {what}")
+        time.sleep(0.002)
+
+
+def system_call(pid):
+    """The number of the call in which the process sleeps, None while it runs."""
+    text = pathlib.Path(f"/proc/{pid}/syscall").read_text().split()
+    return int(text[0]) if text and text[0] not in ("running", "-1") else None
+
+
 class Dockerd:
     def __init__(self):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="twinlog-docker-"))
@@ -319,8 +334,60 @@ def gap_of(entry):
     return _fields(gap[0]).get(1, [0])[0] if gap else None
 
 
-class DockerTestCase(unittest.TestCase):
-    """One dockerd and one daemon for all tests of a class."""
+# A process that has written, as its entries say.
+LoggedWriter = collections.namedtuple("LoggedWriter", "pid tid comm ns_pid")
+
+
+def writer_of(entry):
+    """Field 1002 of twinlog_entry.proto; None where nobody is known."""
+    if 1002 not in entry.extra:
+        return None
+    fields = _fields(entry.extra[1002][0])
+    numbers = {number: fields.get(number, [0])[0] for number in (1, 2, 4)}
+    return LoggedWriter(numbers[1], numbers[2], fields.get(3, [b""])[0].decode(), numbers[4])
+
+
+class Puppet:
+    """A process that writes what it is told, step by step (tests/tools/puppet.c). Two fifos lead to
+    it, so it may run wherever their directory is seen."""
+
+    SCRIPT = 'exec "$0" puppet <"$1/in" 3>"$1/out"'
+
+    def __init__(self):
+        self.directory = tempfile.mkdtemp(prefix="twinlog-puppet-")
+        ends = []
+        for name in ("in", "out"):
+            os.mkfifo(f"{self.directory}/{name}")
+            # Open at both ends, which waits for nobody.
+            ends.append(os.open(f"{self.directory}/{name}", os.O_RDWR))
+        self.commands, self.answers = (os.fdopen(end, "r+b", buffering=0) for end in ends)
+
+    def argv(self, program=None, directory=None):
+        return ["sh", "-c", self.SCRIPT, str(program or TOOLS / "writer"), directory or self.directory]
+
+    def tell(self, *words):
+        self.commands.write(" ".join(map(str, words)).encode() + b"\n")
+
+    def answer(self):
+        """What the last call gave: a number of bytes, or the error."""
+        result, text = read_line(self.answers).split(b" ", 1)
+        return int(result) if int(result) >= 0 else text.decode().strip()
+
+    def do(self, *words):
+        self.tell(*words)
+        return self.answer()
+
+    def end(self):
+        self.commands.close()
+
+    def close(self):
+        self.commands.close()
+        self.answers.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class DaemonTestCase(unittest.TestCase):
+    """One daemon for all tests of a class."""
 
     maxDiff = 2000
     daemon_options = ()
@@ -331,10 +398,24 @@ class DockerTestCase(unittest.TestCase):
             cannot_run("needs root")
         if not (TOOLS / "writer").exists():
             raise AssertionError(f"{TOOLS}/writer is missing; build first")
-        cls.docker = Dockerd()
-        cls.addClassCleanup(cls.docker.stop)
+        cls.before_daemon()
         cls.twinlog = Twinlog(*cls.daemon_options)
         cls.addClassCleanup(cls.twinlog.close)
+
+    @classmethod
+    def before_daemon(cls):
+        pass
+
+    def puppet(self):
+        puppet = Puppet()
+        self.addCleanup(puppet.close)
+        return puppet
+
+    def daemon(self, *options):
+        """A second one, for this test alone."""
+        daemon = Twinlog(*options)
+        self.addCleanup(daemon.close)
+        return daemon
 
     def assertSameBytes(self, ours, reference, what):
         if ours == reference:
@@ -344,6 +425,50 @@ class DockerTestCase(unittest.TestCase):
         around = slice(max(0, at - 40), at + 60)
         self.fail(f"{what}: {len(ours)} bytes instead of {len(reference)}, first difference at {at}:\n"
                   f"  ours      {ours[around]!r}\n  reference {reference[around]!r}")
+
+    def check_positions(self, entries):
+        """Each entry begins where the one before it in its stream ended; nothing is missing."""
+        at = {"stdout": 0, "stderr": 0}
+        for entry in entries:
+            self.assertIsNone(gap_of(entry))
+            self.assertEqual(entry.extra.get(1000, [0])[0], at[entry.source])
+            at[entry.source] += len(text_of(entry))
+
+
+class DockerTestCase(DaemonTestCase):
+    """The same with a dockerd, which is there before."""
+
+    @classmethod
+    def before_daemon(cls):
+        cls.docker = Dockerd()
+        cls.addClassCleanup(cls.docker.stop)
+
+    def compare_ended(self, container, driver="json-file"):
+        """What dockerd kept of a container that has ended and what twinlog kept of it."""
+        out, err = self.twinlog.whole_logs(container)
+        entries = self.twinlog.entries(container)
+        directory = self.docker.container_directory(container)
+        if driver == "json-file":
+            expected_out, expected_err = self.docker.logs(container)
+            reference = json_entries(directory / f"{container}-json.log")
+            ours = [(e.source, text_of(e)) for e in entries]
+        else:
+            stored = local_entries(directory / "local-logs/container.log")
+            expected_out, expected_err = (
+                b"".join(text_of(e) for e in stored if e.source == s) for s in ("stdout", "stderr"))
+            reference = [(e.source, (e.line, e.partial)) for e in stored]
+            ours = [(e.source, (e.line, e.partial)) for e in entries]
+        self.assertSameBytes(out, expected_out, "stdout")
+        self.assertSameBytes(err, expected_err, "stderr")
+        for stream in ("stdout", "stderr"):
+            # The order between the streams is chance in dockerd.
+            a = [text for source, text in ours if source == stream]
+            b = [text for source, text in reference if source == stream]
+            self.assertEqual(len(a), len(b), f"number of entries of {stream}")
+            for index, (one, other) in enumerate(zip(a, b)):
+                self.assertEqual(one, other, f"entry {index} of {stream}")
+        self.check_positions(entries)
+        return entries
 
 
 def main():

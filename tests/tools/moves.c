@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -156,12 +157,44 @@ static int run_copy_file_range(int argc, char** argv) {
     return mix("copy_file_range", move_by_copy);
 }
 
+/* Only where stdout is a socket: one message, and several by one call. */
+static int run_messages(int argc, char** argv) {
+    (void)argc, (void)argv;
+    for (int i = 0; i < MOVES; i++) {
+        say(1, "before %zu bytes in messages\n", move_sizes[i]);
+        char* bytes = lines_of(move_sizes[i], (unsigned)i);
+        size_t third = move_sizes[i] / 3;
+        struct iovec parts[4] = {{bytes, third},
+                                 {NULL, 0},
+                                 {bytes + third, third},
+                                 {bytes + 2 * third, move_sizes[i] - 2 * third}};
+        struct msghdr message = {.msg_iov = parts, .msg_iovlen = 4};
+        size_t sent = 0;
+        while (sent < move_sizes[i]) {
+            ssize_t n = sendmsg(1, &message, 0);
+            if (n <= 0) die("sendmsg");
+            sent += (size_t)n;
+            message.msg_iov = parts;
+            message.msg_iovlen = 1;
+            parts[0] = (struct iovec){bytes + sent, move_sizes[i] - sent};
+        }
+        struct mmsghdr several[3];
+        memset(several, 0, sizeof several);
+        struct iovec words[3] = {
+            {(char[]){"one "}, 4}, {(char[]){"two "}, 4}, {(char[]){"three\n"}, 6}};
+        for (int n = 0; n < 3; n++) {
+            several[n].msg_hdr.msg_iov = words + n;
+            several[n].msg_hdr.msg_iovlen = 1;
+        }
+        if (sendmmsg(1, several, 3, 0) != 3) die("sendmmsg");
+        free(bytes);
+    }
+    return 0;
+}
+
 const struct writer_case move_cases[] = {
-    {"sendfile", "", run_sendfile},
-    {"splice", "", run_splice},
-    {"splice-pipe", "", run_splice_pipe},
-    {"tee", "", run_tee},
-    {"vmsplice", "", run_vmsplice},
-    {"copy-file-range", "", run_copy_file_range},
-    {NULL, NULL, NULL},
+    {"sendfile", "", run_sendfile},       {"splice", "", run_splice},
+    {"splice-pipe", "", run_splice_pipe}, {"tee", "", run_tee},
+    {"vmsplice", "", run_vmsplice},       {"copy-file-range", "", run_copy_file_range},
+    {"messages", "", run_messages},       {NULL, NULL, NULL},
 };

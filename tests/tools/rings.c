@@ -88,8 +88,18 @@ static int do_request(struct uring* ring, const struct io_uring_sqe* request) {
     return result;
 }
 
-enum uring_way { BY_WRITE, BY_WRITEV, BY_FIXED, BY_SEND, WAYS };
-static const char* const way_names[] = {"write", "writev", "fixed", "send"};
+enum uring_way { BY_WRITE, BY_WRITEV, BY_FIXED, BY_SEND, BY_SPLICE, WAYS };
+static const char* const way_names[] = {"write", "writev", "fixed", "send", "splice"};
+
+/* A pipe with as many of the bytes in it as it takes. */
+static int pipe_with(const char* bytes, unsigned* size) {
+    int ends[2];
+    if (pipe(ends) < 0) die("pipe");
+    if (*size > 65536) *size = 65536;
+    write_all(ends[1], bytes, *size);
+    close(ends[1]);
+    return ends[0];
+}
 
 static void uring_write(struct uring* ring, enum uring_way way, unsigned char flags, char* bytes,
                         size_t size) {
@@ -112,8 +122,13 @@ static void uring_write(struct uring* ring, enum uring_way way, unsigned char fl
         } else if (way == BY_SEND) {
             request.opcode = IORING_OP_SEND;
             request.off = 0;
+        } else if (way == BY_SPLICE) {
+            request.opcode = IORING_OP_SPLICE;
+            request.splice_fd_in = pipe_with(bytes, &request.len);
+            request.splice_off_in = (unsigned long long)-1;
         }
         int written = do_request(ring, &request);
+        if (way == BY_SPLICE) close(request.splice_fd_in);
         if (written == -EINTR || written == -EAGAIN) continue;
         if (written <= 0) {
             errno = -written;
@@ -203,7 +218,7 @@ static int run_aio(int argc, char** argv) {
 }
 
 const struct writer_case ring_cases[] = {
-    {"uring", "[write|writev|fixed|send] [async] [sqpoll]", run_uring},
+    {"uring", "[write|writev|fixed|send|splice] [async] [sqpoll]", run_uring},
     {"aio", "[writev]", run_aio},
     {NULL, NULL, NULL},
 };

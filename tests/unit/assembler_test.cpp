@@ -322,6 +322,23 @@ TEST_CASE("a pipe's bytes are what was read, its writers who wrote") {
         CHECK(stream.story() == "one two  three");
         CHECK(stream.writers() == "0 2");
     }
+    SECTION("nor is it taken for another one's that was recorded already") {
+        stream.write(0, "second");
+        stream.read(0, "first second");
+        CHECK(stream.story().empty());
+        stream.write(6, "first ");
+        CHECK(stream.story() == "first  second");
+        CHECK(stream.writers() == "2 1");
+    }
+    SECTION("unless none that comes agrees: its bytes were changed") {
+        stream.write(0, "one ");
+        stream.read(0, "two ");
+        stream.assembler.tick(stream.now + second / 10);
+        CHECK(stream.story().empty());
+        stream.assembler.tick(stream.now + second);
+        CHECK(stream.story() == "two ");
+        CHECK(stream.writers() == "1");
+    }
     SECTION("nor once it is known that it was lost") {
         stream.read(0, "one two ");
         stream.settle(8, 8);
@@ -358,11 +375,34 @@ TEST_CASE("holes of reads are filled from writes, holes of writes from reads") {
         CHECK(stream.story() == "one  tw o ");
         CHECK(stream.writers() == "1 2 2");
     }
+    SECTION("splice: a reader that was faster than the writer was recorded") {
+        stream.write(0, "one ");
+        stream.read(0, "", 8, GapReason::zero_copy);
+        CHECK(stream.story() == "one ");
+        stream.settle(4, 8);
+        CHECK(stream.story() == "one ");
+        stream.write(4, "two ");
+        CHECK(stream.story() == "one  two ");
+    }
+    SECTION("splice: nor is it waited for for ever") {
+        stream.read(0, "", 8, GapReason::zero_copy);
+        stream.settle(4, 8);
+        CHECK(stream.story() == "[4 zero_copy]");
+        stream.assembler.tick(stream.now + second);
+        CHECK(stream.story() == "[4 zero_copy] [4 zero_copy]");
+    }
     SECTION("a read that was lost") {
         stream.write(0, "one ");
         stream.write(4, "two ");
         stream.settle(8, 6);
         CHECK(stream.story() == "one  tw");
+    }
+    SECTION("a read that was lost before its write was recorded") {
+        stream.settle(0, 4);
+        CHECK(stream.story().empty());
+        stream.write(0, "one two ");
+        CHECK(stream.story() == "one ");
+        stream.read(4, "two ");
     }
     SECTION("a read of which a part could not be copied") {
         stream.write(0, "one two ");
@@ -436,6 +476,21 @@ TEST_CASE("a pipe that nobody reads any more") {
         CHECK(stream.story() == "one  two ");
         stream.end(8, 8, true);
     }
+    SECTION("all of it comes out when a copy was made of what is in it") {
+        stream.write(0, "one", 8, GapReason::unread);
+        stream.look(8, 0, 8);
+        stream.read(0, "one two ");
+        stream.settle(8, 0);
+        CHECK(stream.story() == "one  two ");
+        stream.write(8, "three");
+        CHECK(stream.story() == "one  two ");
+        // The reader comes back.
+        stream.read(0, "one t");
+        stream.read(5, "wo three");
+        CHECK(stream.story() == "one  two  three");
+        CHECK(stream.writers() == "1 1 2");
+        stream.end(13, 13, true);
+    }
     SECTION("nor what has been read meanwhile") {
         stream.write(0, "one ");
         stream.write(4, "two ");
@@ -475,6 +530,8 @@ TEST_CASE("counts of a pipe's ends that disagree from the start") {
         Fed<ReadAssembler> stream(6, false);
         stream.read(0, "abcdefg");
         stream.write(6, "cdefgh");
+        // No write agrees: none of them will do.
+        stream.assembler.tick(stream.now + second);
         CHECK(stream.story() == "abcdef g");
         const StreamEnds ends{12, 7, false, 1};
         stream.assembler.end(ends, ends);

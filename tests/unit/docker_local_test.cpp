@@ -51,7 +51,7 @@ Entry full_entry(std::string_view line) {
     entry.partial = Partial{partial_id, 3, true};
     entry.run = 7;
     entry.position = 123456789012;
-    entry.writer = Writer{4711, 4712, "worker"};
+    entry.writer = Writer{4711, 4712, "worker", 17};
     return entry;
 }
 
@@ -86,10 +86,11 @@ TEST_CASE("local: twinlog's facts are fields that Docker skips", "[docker_local]
     using namespace std::string_literals;
     Entry entry = entry_of("x");
     entry.run = 1;
-    entry.writer = Writer{5, 6, "sh"};
+    entry.writer = Writer{5, 6, "sh", 7};
     // 1001 varint: 0xc8 0x3e; 1002 bytes: 0xd2 0x3e. A position of 0 takes no room.
-    CHECK(encode(entry) == framed("\x0a\x06stdout" + golden_time_bytes + "\x1a\x01x" +
-                                  "\xc8\x3e\x01" + "\xd2\x3e\x08\x08\x05\x10\x06\x1a\x02sh"));
+    CHECK(encode(entry) ==
+          framed("\x0a\x06stdout" + golden_time_bytes + "\x1a\x01x" + "\xc8\x3e\x01" +
+                 "\xd2\x3e\x0a\x08\x05\x10\x06\x1a\x02sh\x20\x07"));
 
     Entry gap = entry_of("", Source::stderr_);
     gap.position = 9;

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/escape.h"
+#include "capture/peek.h"
 #include "daemon/start.h"
 #include "read/container_catalog.h"
 #include "read/log_reader.h"
@@ -211,7 +212,14 @@ void Recorder::look_at_stuck(const StreamsLook& look) {
     for (auto& [key, run] : runs_) {
         for (const auto& stream : run.streams) {
             if (stream == nullptr || !stream->assembler().is_stuck(look.at)) continue;
-            stream->assembler().look(look.ends_of(stream->file()), look.at);
+            const StreamEnds ends = look.ends_of(stream->file());
+            stream->confirm_peek(ends);
+            stream->assembler().look(ends, look.at);
+            if (!stream->wants_peek(ends)) continue;
+            std::string bytes = peek_into(stream->file(), look);
+            // While somebody is at work there, nobody knows which bytes these are.
+            if (capture_.ends(stream->file().slot).read != ends.read) bytes.clear();
+            stream->peeked(ends, std::move(bytes), look.at);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "stream/read_assembler.h"
 #include "stream/terminal_assembler.h"
@@ -32,7 +33,28 @@ void assemble(Assembler& assembler, const tw_data& record, std::string_view capt
                       Origin{record.time, Writer{record.pid, record.tid, comm, record.ns_pid}});
 }
 
+bool StreamRecorder::wants_peek(const StreamEnds& looked) const {
+    if (!looked.unread || assembler_->next() < looked.read) return false;
+    return assembler_->next() < looked.read + *looked.unread;
+}
+
+void StreamRecorder::peeked(const StreamEnds& looked, std::string bytes, std::uint64_t at) {
+    peek_.reset();
+    if (!bytes.empty()) peek_ = Peek{looked.read, std::move(bytes), at};
+}
+
+void StreamRecorder::confirm_peek(const StreamEnds& looked) {
+    if (!peek_) return;
+    // To the assembler it is a read. The true one, if it comes, brings nothing new.
+    if (peek_->position == looked.read) {
+        assembler_->read(peek_->position, peek_->bytes, peek_->bytes.size(), GapReason::unread,
+                         peek_->at);
+    }
+    peek_.reset();
+}
+
 void StreamRecorder::end(const StreamEnds& looked) {
+    confirm_peek(settled_);
     assembler_->end(settled_, looked);
     splitter_.end();
 }

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "base/clock.h"
@@ -46,6 +48,12 @@ class StreamRecorder : public StreamSink {
     // Goes on after a former daemon. in_log: position behind the last byte that the log holds;
     // done: everything before it was in the log, be it rotated away meanwhile, or in begun.
     void resume(std::uint64_t in_log, std::uint64_t done, const LineSplitter::State& begun);
+    // Bytes that wait in the pipe and that nothing recorded has: a copy of them is wanted.
+    [[nodiscard]] bool wants_peek(const StreamEnds& looked) const;
+    // The copy, made when the stream's ends stood so. It counts once confirm_peek() finds that they
+    // still do: a reader may have taken some of it before without having been recorded yet.
+    void peeked(const StreamEnds& looked, std::string bytes, std::uint64_t at);
+    void confirm_peek(const StreamEnds& looked);
     // Nothing more comes.
     void end(const StreamEnds& looked);
 
@@ -54,11 +62,18 @@ class StreamRecorder : public StreamSink {
                 std::uint64_t time) override;
 
  private:
+    struct Peek {
+        std::uint64_t position;
+        std::string bytes;
+        std::uint64_t at;
+    };
+
     tw_file file_;
     StreamCounters& counters_;
     LineSplitter splitter_;
     std::unique_ptr<Assembler> assembler_;
     StreamEnds settled_;
+    std::optional<Peek> peek_;
 };
 
 // What a stream's file is, as container.json and ps call it; empty: there is none.

@@ -75,10 +75,12 @@ void put_writer(std::string& out, const Writer& writer) {
     if (writer.pid != 0) size += number_size(1, writer.pid);
     if (writer.tid != 0) size += number_size(2, writer.tid);
     if (!writer.comm.empty()) size += bytes_size(3, writer.comm.size());
+    if (writer.ns_pid != 0) size += number_size(4, writer.ns_pid);
     put_varint(out, size);
     if (writer.pid != 0) put_number(out, 1, writer.pid);
     if (writer.tid != 0) put_number(out, 2, writer.tid);
     if (!writer.comm.empty()) put_bytes(out, 3, writer.comm);
+    if (writer.ns_pid != 0) put_number(out, 4, writer.ns_pid);
 }
 
 void put_gap(std::string& out, const Gap& gap) {
@@ -105,6 +107,7 @@ bool decode_writer(std::string_view message, Writer& writer) {
         if (fields.is_number(1)) writer.pid = static_cast<std::uint32_t>(fields.number());
         if (fields.is_number(2)) writer.tid = static_cast<std::uint32_t>(fields.number());
         if (fields.is_bytes(3)) writer.comm = fields.bytes();
+        if (fields.is_number(4)) writer.ns_pid = static_cast<std::uint32_t>(fields.number());
     }
     return !fields.failed();
 }

@@ -63,7 +63,7 @@ void ReadAssembler::written(std::uint64_t position, std::string_view bytes, std:
     if (!reads_.empty()) hand_on(Wait::for_writes);
     if (held_bytes_ > more_than_a_pipe && reads_.empty()) nobody_reads_ = true;
     if (nobody_reads_) {
-        hand_on_written(std::numeric_limits<std::uint64_t>::max(), reason, last_time_, false);
+        hand_on_written(std::numeric_limits<std::uint64_t>::max(), reason, last_time_, Holes::stop);
     }
 }
 
@@ -225,6 +225,8 @@ bool ReadAssembler::choose_write(std::string_view next_bytes, std::uint64_t time
         take_write(i);
         return true;
     }
+    // A write that was recorded late may still come, or the writer has changed its bytes.
+    if (wait == Wait::for_writes && !next_bytes.empty()) return false;
     take_write(0);
     return true;
 }
@@ -248,21 +250,27 @@ std::size_t ReadAssembler::attribute(std::string_view bytes, std::uint64_t time,
 }
 
 // Bytes at next_ that no read has brought, as far as the writes have them; the others are a gap, or
-// the end of it (false) where holes are not to be passed.
-bool ReadAssembler::hand_on_written(std::uint64_t length, GapReason reason, std::uint64_t time,
-                                    bool over_holes) {
+// the end of it where holes are not to be passed. Returns how many are left.
+std::uint64_t ReadAssembler::hand_on_written(std::uint64_t length, GapReason reason,
+                                             std::uint64_t time, Holes holes) {
     while (length > 0) {
         if (current_.length == 0) {
             forget_late_writes({});
             if (!writes_.empty() && writes_.front().position == here()) {
                 take_write(0);
             } else {
-                // Lost on its way here as well, or not recorded yet.
-                if (!over_holes) return false;
+                // Lost on its way here as well, or not recorded yet: a reader may be faster than
+                // the writer is recorded.
+                if (holes == Holes::stop) return length;
                 std::uint64_t missing = length;
                 if (!writes_.empty()) {
                     missing = std::min(
                         missing, static_cast<std::uint64_t>(writes_.front().position - here()));
+                }
+                if (holes == Holes::pass_settled) {
+                    const std::uint64_t settled = written_up_to();
+                    if (settled <= next_) return length;
+                    missing = std::min(missing, settled - next_);
                 }
                 const std::uint64_t position = next_;
                 next_ += missing;
@@ -281,7 +289,7 @@ bool ReadAssembler::hand_on_written(std::uint64_t length, GapReason reason, std:
             current_.drop_front(count);
             continue;
         }
-        if (!over_holes) return false;
+        if (holes == Holes::stop) return length;
         const std::uint64_t count = std::min(current_.length, length);
         next_ += count;
         length -= count;
@@ -291,7 +299,7 @@ bool ReadAssembler::hand_on_written(std::uint64_t length, GapReason reason, std:
                      current_.time);
         current_.drop_front(count);
     }
-    return true;
+    return 0;
 }
 
 void ReadAssembler::hand_on(Wait wait) {
@@ -301,7 +309,7 @@ void ReadAssembler::hand_on(Wait wait) {
             first == reads_.end() ? settled_read_ : std::min(first->first, settled_read_);
         if (first == reads_.end() || first->first > next_) {
             if (until <= next_) return;
-            hand_on_written(until - next_, GapReason::ring_full, last_time_, true);
+            hold(next_, Read{until - next_, {}, GapReason::ring_full, last_time_});
             continue;
         }
         Read read = std::move(first->second);
@@ -316,8 +324,12 @@ void ReadAssembler::hand_on(Wait wait) {
             continue;
         }
         if (read.bytes.empty()) {
-            hand_on_written(read.length, read.reason, read.time, true);
-            continue;
+            read.length =
+                hand_on_written(read.length, read.reason, read.time,
+                                wait == Wait::for_writes ? Holes::pass_settled : Holes::pass);
+            if (read.length == 0) continue;
+            hold(next_, std::move(read));
+            return;
         }
         const std::size_t done = attribute(read.bytes, read.time, wait);
         if (done == read.length) continue;
@@ -336,7 +348,7 @@ void ReadAssembler::settle(const StreamEnds& ends) {
     // No pipe holds that much: what no write has brought will come from nowhere.
     if (reads_.empty() && written > next_ + more_than_a_pipe && settled_read_ <= next_) {
         nobody_reads_ = true;
-        hand_on_written(written - next_, GapReason::ring_full, last_time_, true);
+        hand_on_written(written - next_, GapReason::ring_full, last_time_, Holes::pass);
     }
 }
 
@@ -358,7 +370,7 @@ void ReadAssembler::look(const StreamEnds& ends, std::uint64_t at) {
     forget_late_writes({});
     if (*ends.unread == 0) return;
     nobody_reads_ = true;
-    hand_on_written(std::numeric_limits<std::uint64_t>::max(), GapReason::unread, at, false);
+    hand_on_written(std::numeric_limits<std::uint64_t>::max(), GapReason::unread, at, Holes::stop);
 }
 
 void ReadAssembler::end(const StreamEnds& ends, const StreamEnds& looked) {
@@ -368,7 +380,7 @@ void ReadAssembler::end(const StreamEnds& ends, const StreamEnds& looked) {
     const std::uint64_t written = written_up_to();
     // What was read to its end is complete, whatever the writers' count says.
     if (!ends.at_end && written > next_) {
-        hand_on_written(written - next_, GapReason::unread, last_time_, true);
+        hand_on_written(written - next_, GapReason::unread, last_time_, Holes::pass);
     }
     for (const Write& write : writes_) held_bytes_ -= write.bytes.size();
     writes_.clear();

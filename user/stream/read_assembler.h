@@ -56,6 +56,9 @@ class ReadAssembler : public Assembler {
         std::uint64_t time = 0;
     };
     enum class Wait : std::uint8_t { for_writes, no_longer };
+    // Where neither a read nor a write has the bytes: a gap, at once or when no write can bring
+    // them any more; or the end.
+    enum class Holes : std::uint8_t { pass, pass_settled, stop };
 
     std::size_t attribute(std::string_view bytes, std::uint64_t time, Wait wait);
     bool choose_write(std::string_view next_bytes, std::uint64_t time, Wait wait);
@@ -67,8 +70,8 @@ class ReadAssembler : public Assembler {
     void align(const StreamEnds& looked);
     void hold(std::uint64_t position, Read read);
     void hand_on(Wait wait);
-    bool hand_on_written(std::uint64_t length, GapReason reason, std::uint64_t time,
-                         bool over_holes);
+    std::uint64_t hand_on_written(std::uint64_t length, GapReason reason, std::uint64_t time,
+                                  Holes holes);
     [[nodiscard]] Origin origin() const;
     // How far the writers have come, as the reader counts.
     [[nodiscard]] std::uint64_t written_up_to() const {
