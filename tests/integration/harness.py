@@ -222,7 +222,10 @@ class Twinlog:
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def directory(self, container):
-        return self.store / "containers" / container
+        """Of a container by its id, or of a process by `pid-PID`, whose id goes on with its start."""
+        exact = self.store / "containers" / container
+        found = exact.exists() or list(exact.parent.glob(f"{container}-*"))
+        return exact if found is True or not found else found[0]
 
     def info(self, container):
         return json.loads((self.directory(container) / "container.json").read_text())

@@ -175,12 +175,12 @@ class Steps(SinkTestCase):
 
     def test_a_fifo_whose_writers_come_and_go(self):
         """Its reader is told of an end, and then there is more."""
-        for name in ("fifo", "go"):
+        for name in ("fifo", "go", "again"):
             os.mkfifo(f"{self.directory}/{name}")
         reader = os.open(f"{self.directory}/fifo", os.O_RDONLY | os.O_NONBLOCK)
         stdout = os.open(f"{self.directory}/fifo", os.O_WRONLY)
         os.set_blocking(reader, True)
-        script = 'echo one; exec >&-; read -r <"$0/go"; echo two >"$0/fifo"; read -r <"$0/go"; echo three >"$0/fifo"'
+        script = 'echo one; exec >&-; read -r <"$0/go"; echo two >"$0/fifo"; read -r <"$0/again"; echo three >"$0/fifo"'
         process = subprocess.Popen(["bash", "-c", "read -r; " + script, self.directory],
                                    stdin=subprocess.PIPE, stdout=stdout)
         self.addCleanup(process.communicate)
@@ -194,7 +194,7 @@ class Steps(SinkTestCase):
         self.assertEqual(read_line(follower.stdout), b"one\n")
         pathlib.Path(self.directory, "go").write_text("\n")
         wait_until(lambda: select.select([reader], [], [], 0)[0] and os.read(reader, 100) == b"two\n", "the second")
-        pathlib.Path(self.directory, "go").write_text("\n")
+        pathlib.Path(self.directory, "again").write_text("\n")
         self.assertEqual(process.wait(harness.DEADLINE), 0)
         # Nobody has read this one.
         self.assertEqual(read_line(follower.stdout), b"two\n")
