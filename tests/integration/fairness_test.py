@@ -59,7 +59,7 @@ class Fairness(DockerTestCase):
               f"containers lost nothing)", flush=True)
 
     def test_one_flood(self):
-        self.flood(1, 50)
+        self.flood(1, 20)
 
     def test_ten_floods(self):
         # Each has little of the processors, so that the quiet ones get to run at all.
@@ -69,7 +69,7 @@ class Fairness(DockerTestCase):
 class Churn(DockerTestCase):
     def test_containers_that_come_and_go(self):
         """No line in another's log, none missing, whoever had the pid or the inode before."""
-        count, lines = 80, 20
+        count, lines = 40, 20
         script = f'for i in $(seq {lines}); do echo $NAME out $i; echo $NAME err $i >&2; done'
 
         def one(number):

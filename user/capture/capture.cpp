@@ -14,9 +14,6 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <cstdarg>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -24,6 +21,7 @@
 #include "base/clock.h"
 #include "base/unique_fd.h"
 #include "capture/features.h"
+#include "capture/libbpf_log.h"
 #include "capture/ring.h"
 #include "tracepoint.skel.h"
 
@@ -44,26 +42,6 @@ constexpr std::chrono::milliseconds busy_tick{5};
 
 // Passes of the seed program, enum seed_pass in bpf/run.bpf.h.
 enum class SeedPass : std::uint32_t { none, mark, namespace_inits, others, pid };
-
-// The verifier's log may have megabytes; the reason for its refusal is at the end.
-constexpr std::size_t most_said = 4096;
-
-int print_libbpf(libbpf_print_level level, const char* format, va_list arguments) {
-    char* text = nullptr;
-    const int length = ::vasprintf(&text, format, arguments);
-    if (length <= 0) return 0;
-    const std::unique_ptr<char, decltype(&std::free)> owner(text, &std::free);
-    std::string_view line(text, length);
-    while (!line.empty() && line.back() == '\n') line.remove_suffix(1);
-    if (line.size() > most_said) line.remove_prefix(line.size() - most_said);
-    // A failure comes back as an error of ours; libbpf's own words are for whoever looks closer.
-    if (level == LIBBPF_DEBUG) {
-        spdlog::trace("libbpf: {}", line);
-    } else {
-        spdlog::debug("libbpf: {}", line);
-    }
-    return length;
-}
 
 struct SkeletonDeleter {
     void operator()(tracepoint_bpf* skeleton) const { tracepoint_bpf__destroy(skeleton); }
@@ -404,7 +382,7 @@ Capture::Capture(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Capture::~Capture() = default;
 
 Result<std::unique_ptr<Capture>> Capture::load(const CaptureOptions& options) {
-    libbpf_set_print(print_libbpf);
+    log_what_libbpf_says();
     auto features = probe_features();
     if (!features) return pass_on(std::move(features));
 

@@ -56,14 +56,15 @@ Finding good(std::string subject, std::string detail) {
 }
 
 // Whether a minimal program of this type loads: two instructions, return 0.
-bool loads_program(bpf_prog_type type, bpf_attach_type attach, const char* target,
-                   const btf* types) {
+bool loads_program(bpf_prog_type type, bpf_attach_type attach, const char* target, const btf* types,
+                   std::uint32_t flags = 0) {
     const std::array<bpf_insn, 2> program{
         bpf_insn{
             .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
         bpf_insn{.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
     LIBBPF_OPTS(bpf_prog_load_opts, options);
     options.expected_attach_type = attach;
+    options.prog_flags = flags;
     if (target != nullptr) {
         const bool tracepoint = attach == BPF_TRACE_RAW_TP;
         const std::string name = tracepoint ? std::string("btf_trace_") + target : target;
@@ -84,6 +85,15 @@ Finding examine_tracepoints(const btf* types) {
                     std::string("a program on ") + name + " does not load",
                     "a kernel of Linux 5.19 or later with CONFIG_BPF_EVENTS=y is needed"};
         }
+    }
+    // Where such programs may sleep, they may also be interrupted by another thread on the same
+    // processor, and the kernel skips that one's run.
+    if (loads_program(BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, "sys_exit", types,
+                      BPF_F_SLEEPABLE)) {
+        return {Finding::Verdict::limited, "backend tracepoint",
+                "loads, but this kernel skips runs of it now and then: what is written then is "
+                "missing, and only the number of runs is known",
+                "a kernel up to Linux 6.18"};
     }
     return good("backend tracepoint", "loads; every system call of the host costs some 75 ns more");
 }
