@@ -6,6 +6,8 @@
 #include <limits>
 #include <utility>
 
+#include "stream/recorded_part.h"
+
 namespace twinlog {
 
 namespace {
@@ -71,28 +73,20 @@ void ReadAssembler::read(std::uint64_t position, std::string_view bytes, std::ui
                          GapReason reason, std::uint64_t time) {
     last_time_ = std::max(last_time_, time);
     last_progress_ = std::max(last_progress_, time);
-    bytes = bytes.substr(0, length);
-    if (bytes.size() == length) nobody_reads_ = false;
-    // Handed on already, when nobody seemed to read.
-    if (position < next_) {
-        const std::uint64_t known = std::min(next_ - position, length);
-        position += known;
-        length -= known;
-        bytes.remove_prefix(std::min<std::uint64_t>(known, bytes.size()));
-    }
-    if (length == 0) return;
+    RecordedPart part(position, bytes, length);
+    if (part.bytes.size() == part.length) nobody_reads_ = false;
+    part.drop_before(next_);
+    if (part.length == 0) return;
     // The rule by far: the next bytes, and their write is known. They go on without a copy.
-    if (position == next_ && reads_.empty()) {
-        const std::size_t done = attribute(bytes, time, Wait::for_writes);
-        position += done;
-        length -= done;
-        bytes.remove_prefix(done);
+    if (part.position == next_ && reads_.empty()) {
+        part.drop_front(attribute(part.bytes, time, Wait::for_writes));
     }
-    if (!bytes.empty()) {
-        hold(position, Read{bytes.size(), std::string(bytes), reason, time});
+    if (!part.bytes.empty()) {
+        hold(part.position, Read{part.bytes.size(), std::string(part.bytes), reason, time});
     }
-    if (length > bytes.size()) {
-        hold(position + bytes.size(), Read{length - bytes.size(), {}, reason, time});
+    if (part.length > part.bytes.size()) {
+        hold(part.position + part.bytes.size(),
+             Read{part.length - part.bytes.size(), {}, reason, time});
     }
     hand_on(held_bytes_ > attribution_hold ? Wait::no_longer : Wait::for_writes);
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "stream/recorded_part.h"
+
 namespace twinlog {
 
 namespace {
@@ -49,17 +51,13 @@ void TerminalAssembler::read(std::uint64_t position, std::string_view bytes, std
             write.bytes.clear();
         }
     }
-    bytes = bytes.substr(0, length);
-    // Handed on by a former daemon.
-    if (position < next_) {
-        const std::uint64_t known = std::min(next_ - position, length);
-        position += known;
-        length -= known;
-        bytes.remove_prefix(std::min<std::uint64_t>(known, bytes.size()));
-    }
-    if (length == 0) return;
-    if (reads_.emplace(position, Read{length, std::string(bytes), reason, time}).second) {
-        held_bytes_ += bytes.size();
+    RecordedPart part(position, bytes, length);
+    part.drop_before(next_);
+    if (part.length == 0) return;
+    const std::uint64_t captured = part.bytes.size();
+    if (reads_.emplace(part.position, Read{part.length, std::string(part.bytes), reason, time})
+            .second) {
+        held_bytes_ += captured;
     }
 }
 
