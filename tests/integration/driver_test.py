@@ -230,6 +230,16 @@ class Attach(DockerTestCase):
         self.assertEqual(done.stdout, b"out\nno newline")
         self.assertEqual(done.stderr, b"err\n")
 
+    def test_trace_of_one_writer(self):
+        # The line that both wrote is of the one that ended it, however long it is.
+        script = ("echo shell; printf '%020000d' 0; awk 'BEGIN { print \" of awk\" }'; printf open; "
+                  "awk 'BEGIN { print \" line\" }' >&2; echo; echo shell again")
+        whole = harness.run(harness.TWINLOG, "trace", "--", "sh", "-c", script)
+        shown = harness.run(harness.TWINLOG, "trace", "--writer=awk", "--", "sh", "-c", script)
+        self.assertIn(b"0 of awk\nopen\nshell again\n", whole.stdout)
+        self.assertRegex(shown.stdout, rb"^awk\[\d+/\d+\] 0{20000} of awk\n$")
+        self.assertRegex(shown.stderr, rb"^awk\[\d+/\d+\]  line\n$")
+
     def test_trace_of_a_container(self):
         container = self.docker.start("writer", "forever", driver="none")
         trace = subprocess.Popen([harness.TWINLOG, "trace", "--container", container, "-t", "--writer"],

@@ -16,6 +16,7 @@
 #include "cli/log_session.h"
 #include "cli/logs_printer.h"
 #include "cli/terminal.h"
+#include "cli/writer_option.h"
 #include "read/container_catalog.h"
 #include "read/log_reader.h"
 
@@ -25,8 +26,6 @@ namespace {
 
 // Large writes when there is much to print; when there is not, idle flushes at once.
 constexpr std::size_t flush_size = std::size_t{128} * 1024;
-// What CLI11 gives for a flag without a value.
-constexpr std::string_view flag_alone = "true";
 
 struct LogsOptions {
     std::string store = "/var/lib/twinlog";
@@ -39,7 +38,7 @@ struct LogsOptions {
     bool follow = false;
     bool only_stdout = false;
     bool only_stderr = false;
-    std::string writer;  // empty: not asked for
+    WriterOption writer;
     std::string grep;
     bool ignore_case = false;
     bool invert = false;
@@ -80,9 +79,7 @@ Result<LineFilter> line_filter(const LogsOptions& options) {
     if (options.only_stdout != options.only_stderr) {
         filter.streams = {options.only_stdout, options.only_stderr};
     }
-    if (!options.writer.empty() && options.writer != flag_alone) {
-        filter.writer = WriterFilter(options.writer);
-    }
+    filter.writer = options.writer.filter();
     if (!options.grep.empty()) {
         auto pattern = Pattern::compile(options.grep, options.ignore_case);
         if (!pattern) return fail(std::move(pattern).error());
@@ -119,7 +116,7 @@ Result<LogSession::Options> session_options(const LogsOptions& options) {
                     "leave out other containers, --grep, --writer=… and -o");
     }
     session.print = options.print;
-    session.print.writer = !options.writer.empty();
+    session.print.writer = options.writer.shown();
     session.print.docker_exact = options.docker_exact;
     if (!options.docker_exact) {
         session.print.style = {terminal_style(STDOUT_FILENO), terminal_style(STDERR_FILENO)};
@@ -244,9 +241,7 @@ void register_logs(CLI::App& app, Action& chosen) {
     command->add_flag("--stdout", options->only_stdout, "Only what was written to stdout");
     command->add_flag("--stderr", options->only_stderr,
                       "Only what was written to stderr; it goes to stderr");
-    command->add_flag("--writer", options->writer,
-                      "Show the process that wrote the line: comm[pid/tid]; --writer=NAME or "
-                      "--writer=PID, as host or container sees it: only that one's lines");
+    add_writer_option(*command, options->writer);
     auto* const grep =
         command
             ->add_option("--grep", options->grep,

@@ -49,6 +49,8 @@ class LogsPrinter {
     // Lines get their newline back. Pieces of a cut line are joined, with one prefix at its
     // beginning. A gap becomes a message on standard error.
     void print(const Entry& entry);
+    // The same with the pieces put together already.
+    void print(const Line& line) { print(line, owner_); }
     // The same for one of several logs.
     void print(const Line& line, const LineOwner& owner);
     // A message on standard error.

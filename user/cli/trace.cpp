@@ -15,6 +15,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -26,11 +27,14 @@
 #include "capture/capture.h"
 #include "cli/command.h"
 #include "cli/logs_printer.h"
+#include "cli/writer_option.h"
 #include "container/process.h"
 #include "container/registry.h"
 #include "daemon/selection.h"
 #include "daemon/start.h"
 #include "daemon/stream_recorder.h"
+#include "read/line_filter.h"
+#include "read/line_joiner.h"
 
 namespace twinlog {
 
@@ -41,7 +45,7 @@ struct Arguments {
     std::string container;
     std::vector<std::string> command;
     bool timestamps = false;
-    bool writer = false;
+    WriterOption writer;
 };
 
 // Whether the file is our own stdout or stderr: what we print would be traced again, for ever.
@@ -104,11 +108,15 @@ class TracedStream : public StreamSink {
 // Finds the run that is asked for, prints its streams, knows when it has ended.
 class Tracer : public CaptureSink, private EntrySink {
  public:
-    Tracer(Capture& capture, Selection selection, LogsPrinter& printer, bool by_line)
+    // writer: only that one's lines.
+    Tracer(Capture& capture, Selection selection, LogsPrinter& printer, bool by_line,
+           std::optional<WriterFilter> writer)
         : capture_(capture),
           selection_(std::move(selection)),
           printer_(printer),
-          by_line_(by_line) {}
+          by_line_(by_line) {
+        filter_.writer = std::move(writer);
+    }
 
     void on_start(const tw_start& start) override {
         const auto info = registry_.describe(start_facts(start));
@@ -166,6 +174,7 @@ class Tracer : public CaptureSink, private EntrySink {
             if (!stream) continue;
             stream->end(capture_.ends(stream->file().slot), look.ends_of(stream->file()));
         }
+        print_wanted(joiner_.finish());
     }
 
     [[nodiscard]] bool found() const { return run_.has_value(); }
@@ -177,7 +186,20 @@ class Tracer : public CaptureSink, private EntrySink {
     [[nodiscard]] bool has_streams() const { return streams_[0] || streams_[1]; }
 
  private:
-    void on_entry(const Entry& entry) override { printer_.print(entry); }
+    // Whose a line is stands with its last piece, so what is filtered is put together before.
+    void on_entry(const Entry& entry) override {
+        if (filter_.looks_at_lines()) {
+            print_wanted(joiner_.add(entry));
+        } else {
+            printer_.print(entry);
+        }
+    }
+
+    void print_wanted(std::span<const Line> lines) {
+        for (const Line& line : lines) {
+            if (line.entry.gap || filter_.matches(line.entry)) printer_.print(line);
+        }
+    }
 
     TracedStream* find(std::uint32_t slot) {
         for (const auto& stream : streams_) {
@@ -191,6 +213,8 @@ class Tracer : public CaptureSink, private EntrySink {
     Selection selection_;
     LogsPrinter& printer_;
     bool by_line_;
+    LineFilter filter_;
+    LineJoiner joiner_;
     std::array<std::unique_ptr<TracedStream>, 2> streams_;
     std::optional<std::uint64_t> run_;
     std::optional<std::uint64_t> ended_at_;  // CLOCK_BOOTTIME, ns
@@ -380,10 +404,10 @@ Result<int> trace(const Arguments& arguments) {
         selection.containers.push_back(arguments.container);
     }
     LogsPrinter printer(PrintOptions{.timestamps = arguments.timestamps,
-                                     .writer = arguments.writer,
+                                     .writer = arguments.writer.shown(),
                                      .subject = pid ? "" : arguments.container});
     Tracer tracer(**capture, std::move(selection), printer,
-                  arguments.timestamps || arguments.writer);
+                  arguments.timestamps || arguments.writer.shown(), arguments.writer.filter());
     if (auto attached = (*capture)->attach(); !attached) return pass_on(std::move(attached));
     auto seeded = pid ? (*capture)->seed_pid(*pid) : (*capture)->seed();
     if (!seeded) return pass_on(std::move(seeded));
@@ -430,7 +454,7 @@ void register_trace(CLI::App& app, Action& chosen) {
     pid->excludes(container)->excludes(program);
     container->excludes(program);
     command->add_flag("-t,--timestamps", arguments->timestamps, "The time before each line");
-    command->add_flag("--writer", arguments->writer, "The process before each line");
+    add_writer_option(*command, arguments->writer);
     command->callback([&chosen, arguments] {
         if (!arguments->pid && arguments->container.empty() && arguments->command.empty()) {
             throw CLI::RequiredError("--pid, --container or a command after --");
