@@ -18,6 +18,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integratio
 
 import harness  # noqa: E402
 from figures import Figures, number  # noqa: E402
+from order import measure_order  # noqa: E402
 from processes import cpu_seconds, memory, parent, wait_until_idle  # noqa: E402
 
 BENCH = pathlib.Path(os.environ.get("BENCH", str(harness.ROOT / "build/release/tests/bench")))
@@ -101,20 +102,33 @@ def lost_bytes(twinlog):
     return lost
 
 
+# Room for what one question writes and another reads. Each page of a ring costs whoever is the first to
+# touch it some 12 us on a virtual machine with shadow page tables: that is over before the clocks run.
+CALLS_RING = 256 << 20
+
+
+def touch_ring(process, twinlog):
+    """Once round the ring."""
+    block = max(CALLS)
+    for _ in range(5):
+        process.ns("alone", block, CALLS_RING // block // 4)
+        wait_until_idle(twinlog.process.pid)
+
+
+WRITES = {"drained": "write of {} B, to a pipe that another drains",
+          "alone": "write of {} B, the call alone",
+          "spliced": "write of {} B, the call alone, its reader cannot be seen",
+          "taken": "read of {} B, the call alone"}
+
+
 def measure_calls(figures, repeats):
-    """A traced writer, and bystanders that nobody traces, with and without the daemon."""
+    """A traced writer, its reader, and bystanders that nobody traces, with and without the daemon."""
     traced, bystander = Calls(), Calls()
-    writes = [(kind, size) for kind in ("drained", "alone") for size in CALLS]
-    samples = {}
-    lost = []
+    questions = [(kind, size) for kind in WRITES for size in CALLS]
+    samples, lost, daemon_cpu = {}, [], {}
 
     def take(state, process, kind, size, count):
         samples.setdefault((state, kind, size), []).append(process.ns(kind, size, count))
-
-    def take_writes(state):
-        for kind, size in writes:
-            traced.ns(kind, size, CALLS[size] // 10)
-            take(state, traced, kind, size, CALLS[size])
 
     def take_bystander(state):
         take(state, bystander, "getppid", 1, 1_000_000)
@@ -122,26 +136,37 @@ def measure_calls(figures, repeats):
 
     for i in range(repeats):
         say(f"system calls: {i + 1} of {repeats}")
-        take_writes("nothing")
+        for kind, size in questions:
+            traced.ns(kind, size, CALLS[size] // 10)
+            take("nothing", traced, kind, size, CALLS[size])
         take_bystander("nothing")
         with empty_program():
             take_bystander("empty program")
-        with daemon("--pid", traced.process.pid, "--ring-size", "1g") as twinlog:
-            for kind, size in writes:
+        with daemon("--pid", traced.process.pid, "--ring-size", CALLS_RING) as twinlog:
+            pid = twinlog.process.pid
+            touch_ring(traced, twinlog)
+            for kind, size in questions:
                 traced.ns(kind, size, CALLS[size] // 10)
+                wait_until_idle(pid)
+                before = cpu_seconds(pid)
                 take("twinlog", traced, kind, size, CALLS[size])
-                wait_until_idle(twinlog.process.pid)
+                wait_until_idle(pid)
+                daemon_cpu.setdefault((kind, size), []).append(
+                    (cpu_seconds(pid) - before) / (size * CALLS[size] / 1e9))
             take_bystander("twinlog")
             twinlog.stop()
             lost.append(lost_bytes(twinlog))
     traced.close()
     bystander.close()
 
-    for kind, size in writes:
-        how = "to a pipe that another drains" if kind == "drained" else "the call alone"
-        figures.compare("writer", f"write of {size} B, {how}", "ns",
+    for kind, size in questions:
+        figures.compare("reader" if kind == "taken" else "writer", WRITES[kind].format(size), "ns",
                         ("nothing", samples["nothing", kind, size]),
                         ("twinlog", samples["twinlog", kind, size]))
+    for size in CALLS:
+        figures.compare("read side", f"writes of {size} B: CPU of the daemon", "s/GB",
+                        ("reader unseen", daemon_cpu["spliced", size]),
+                        ("reader seen", daemon_cpu["alone", size]))
     figures.fact("writer", "bytes lost while measuring", "B", "twinlog", lost)
     for kind, what in (("getppid", "getppid"), ("null", "write of 1 B to /dev/null")):
         for base, ours in (("nothing", "twinlog"), ("nothing", "empty program"),
@@ -386,7 +411,8 @@ def measure_memory(figures, repeats, docker):
 
 # ---- All of it ----------------------------------------------------------------------------------
 
-ALONE = {"calls": measure_calls}
+ALONE = {"calls": measure_calls,
+         "order": lambda figures, repeats: measure_order(figures, repeats, say)}
 WITH_DOCKER = {"ingest": measure_ingest, "flood": measure_flood, "loss": measure_loss,
                "reading": measure_reading, "memory": measure_memory}
 

@@ -1,8 +1,10 @@
 /* Times system calls, on demand, so that one and the same process is measured with and without
  * something watching it. Questions are lines "KIND SIZE COUNT", answers "WALL_NS CPU_NS", for all
  * of the calls. Kinds: `drained`, writes to stdout, a pipe that a child of ours empties on another
- * processor; `alone`, writes to stderr, a pipe that we empty ourselves while no clock runs; `null`,
- * writes to /dev/null; `getppid`. */
+ * processor; `alone`, writes to stderr, a pipe that we empty ourselves while no clock runs;
+ * `spliced`, the same where it is emptied by splice(2), so that nobody sees what was in it;
+ * `taken`, reads of what was written to that pipe while no clock ran; `null`, writes to /dev/null;
+ * `getppid`. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <sched.h>
@@ -65,43 +67,79 @@ static void make_own_pipe(void) {
     alone_fd = ends[0];
 }
 
-static void empty_own_pipe(size_t size) {
-    while (size > 0) {
-        ssize_t n = read(alone_fd, buffer, size < sizeof buffer ? size : sizeof buffer);
+static void take(size_t size) {
+    for (size_t done = 0; done < size;) {
+        const ssize_t n = read(alone_fd, buffer, size - done);
         if (n <= 0) die("read");
-        size -= (size_t)n;
+        done += (size_t)n;
     }
 }
 
-static void write_many(int fd, size_t size, uint64_t count, struct cost* cost) {
-    const uint64_t wall = wall_ns();
-    const uint64_t cpu = cpu_ns();
-    for (uint64_t i = 0; i < count; i++) write_all(fd, buffer, size);
-    cost->cpu += cpu_ns() - cpu;
-    cost->wall += wall_ns() - wall;
+static void splice_away(size_t size) {
+    for (size_t done = 0; done < size;) {
+        const ssize_t n = splice(alone_fd, NULL, null_fd, NULL, size - done, 0);
+        if (n <= 0) die("splice");
+        done += (size_t)n;
+    }
 }
 
-static struct cost answer(const char* kind, size_t size, uint64_t count) {
+static void put(size_t size) {
+    write_all(STDERR_FILENO, buffer, size);
+}
+
+static void put_drained(size_t size) {
+    write_all(STDOUT_FILENO, buffer, size);
+}
+
+static void put_nowhere(size_t size) {
+    write_all(null_fd, buffer, size);
+}
+
+static void ask(size_t size) {
+    (void)size;
+    syscall(SYS_getppid);
+}
+
+static void nothing(size_t size) {
+    (void)size;
+}
+
+/* `timed` is what is measured, so often; what goes before and after a batch of it is not, and is
+ * given the size of the batch. */
+static const struct kind {
+    const char* name;
+    void (*before)(size_t size);
+    void (*timed)(size_t size);
+    void (*after)(size_t size);
+} kinds[] = {
+    {"drained", nothing, put_drained, nothing}, {"alone", nothing, put, take},
+    {"spliced", nothing, put, splice_away},     {"taken", put, take, nothing},
+    {"null", nothing, put_nowhere, nothing},    {"getppid", nothing, ask, nothing},
+};
+
+static struct cost measure(const struct kind* kind, size_t size, uint64_t count) {
     struct cost cost = {0, 0};
-    if (strcmp(kind, "drained") == 0) {
-        write_many(STDOUT_FILENO, size, count, &cost);
-    } else if (strcmp(kind, "null") == 0) {
-        write_many(null_fd, size, count, &cost);
-    } else if (strcmp(kind, "alone") == 0) {
-        const uint64_t batch = BATCH / size;
-        while (count > 0) {
-            const uint64_t now = count < batch ? count : batch;
-            write_many(STDERR_FILENO, size, now, &cost);
-            empty_own_pipe(now * size);
-            count -= now;
-        }
-    } else {
+    const uint64_t batch = BATCH / size;
+    while (count > 0) {
+        const uint64_t now = count < batch ? count : batch;
+        kind->before(now * size);
         const uint64_t wall = wall_ns();
         const uint64_t cpu = cpu_ns();
-        for (uint64_t i = 0; i < count; i++) syscall(SYS_getppid);
-        cost = (struct cost){wall_ns() - wall, cpu_ns() - cpu};
+        for (uint64_t i = 0; i < now; i++) kind->timed(size);
+        cost.cpu += cpu_ns() - cpu;
+        cost.wall += wall_ns() - wall;
+        kind->after(now * size);
+        count -= now;
     }
     return cost;
+}
+
+static const struct kind* kind_of(const char* name) {
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if (strcmp(kinds[i].name, name) == 0) return &kinds[i];
+    }
+    fprintf(stderr, "bench_tool: nothing is called %s\n", name);
+    exit(2);
 }
 
 int run_calls(int argc, char** argv) {
@@ -120,7 +158,7 @@ int run_calls(int argc, char** argv) {
     unsigned long long count;
     while (fscanf(questions, "%15s %zu %llu", kind, &size, &count) == 3) {
         if (size == 0 || size > BATCH) size = 1;
-        const struct cost cost = answer(kind, size, count);
+        const struct cost cost = measure(kind_of(kind), size, count);
         dprintf(answers, "%llu %llu\n", (unsigned long long)cost.wall,
                 (unsigned long long)cost.cpu);
     }
