@@ -51,6 +51,8 @@ class Ring {
     [[nodiscard]] std::uint64_t committed() const;
     // Back to there.
     void rewind() { cursor_ = committed(); }
+    // To a value that cursor() had since then.
+    void seek(std::uint64_t cursor) { cursor_ = cursor; }
 
  private:
     Ring(Mapping consumer, Mapping producer, std::size_t size)
