@@ -41,6 +41,12 @@ constexpr std::uint64_t sure_shares = 256;
 // wake-ups.
 constexpr std::chrono::milliseconds busy_tick{5};
 
+// The ring is touched before it is used, in such steps, and for no longer than that: it is not
+// worth more, and where it takes longer than a few milliseconds at all the machine is a strange
+// one.
+constexpr std::uint32_t warm_step = 256;  // pages
+constexpr std::chrono::seconds warm_at_most{1};
+
 // Passes of the seed program, enum seed_pass in bpf/run.bpf.h.
 enum class SeedPass : std::uint32_t { none, mark, namespace_inits, others, pid };
 
@@ -131,6 +137,7 @@ struct Capture::Impl {
     Status attach(bpf_program* program);
     Status run_seed(SeedPass pass, std::uint32_t pid);
     Result<std::string> run_iterator(bpf_program* program);
+    void warm_ring();
     template <class Change>
     void change_run(const tw_start& start, Change change);
     void take_events(CaptureSink& sink, std::vector<tw_end>& ends);
@@ -298,6 +305,24 @@ Result<std::string> Capture::Impl::run_iterator(bpf_program* program) {
             return fail_errno(name, "reading from it");
         }
     }
+}
+
+// See bpf/warm.bpf.h; the same for our own mapping of it. Without it everything is only slower.
+void Capture::Impl::warm_ring() {
+    bpf_map_info info{};
+    std::uint32_t size = sizeof(info);
+    if (bpf_obj_get_info_by_fd(bpf_map__fd(skeleton->maps.output), &info, &size) != 0) return;
+    constexpr std::uint64_t page = 4096;
+    skeleton->bss->warm_map = info.id;
+    skeleton->bss->warm_pages = warm_step;
+    const auto begin = std::chrono::steady_clock::now();
+    for (std::uint64_t at = 0; at < info.max_entries; at += warm_step * page) {
+        skeleton->bss->warm_from = at;
+        if (!run_iterator(skeleton->progs.warm)) break;
+        output().touch(at, warm_step * page);
+        if (std::chrono::steady_clock::now() - begin > warm_at_most) break;
+    }
+    skeleton->bss->warm_map = 0;
 }
 
 Status Capture::Impl::run_seed(SeedPass pass, std::uint32_t pid) {
@@ -489,6 +514,7 @@ Result<std::unique_ptr<Capture>> Capture::load(const CaptureOptions& options) {
     impl->states.push_back(std::move(*states));
     if (auto named = impl->name_instance(); !named) return pass_on(std::move(named));
     if (impl->taken_over) impl->recount();
+    impl->warm_ring();
     auto spill = Spill::open(impl->options.spill, impl->options.spill_size, impl->instance);
     if (!spill) return pass_on(std::move(spill));
     Ring ring = std::move(impl->rings[1]);

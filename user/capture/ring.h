@@ -45,6 +45,9 @@ class Ring {
     // valid until commit(). Its memory is read-only.
     std::span<const std::byte> next(std::uint64_t end);
 
+    // Reads some of the memory, so that the first access to it is not one that matters.
+    void touch(std::uint64_t from, std::uint64_t size) const;
+
     // Gives back the room of all that next() has returned.
     void commit();
     // Where the next reader would begin.

@@ -31,7 +31,6 @@ std::uint64_t chunk_offset(std::uint32_t capacity, std::uint32_t chunk) {
     return table + chunk * std::uint64_t{Spill::chunk_size};
 }
 
-
 void note(Spill::Marks& marks, const tw_data& record) {
     for (Spill::Mark& mark : marks) {
         if (mark.stream != 0 && mark.stream != record.stream) continue;
