@@ -680,6 +680,7 @@ void Capture::keep_pins() {
 bool Capture::drain(CaptureSink& sink) {
     Impl& impl = *impl_;
     Backlog& backlog = *impl.backlog;
+    backlog.set_reader_busy(true);
     if (!impl.pass_open) impl.open_pass(sink);
     std::optional<Spill::Slice> slice;
     {

@@ -20,6 +20,8 @@ constexpr std::array<char, 8> magic = {'T', 'W', 'S', 'P', 'I', 'L', 'L', '1'};
 constexpr std::uint64_t head_size = 4096;
 constexpr std::uint64_t entry_size = 128;
 constexpr mode_t file_mode = 0600;
+// Of a queue, ever; more is damage.
+constexpr std::uint64_t most_chunks = std::uint64_t{1} << 40U;
 constexpr std::size_t frame_header = BPF_RINGBUF_HDR_SZ;
 
 std::uint64_t entry_offset(std::uint32_t chunk) {
@@ -133,8 +135,9 @@ Status Spill::load() {
     for (std::uint32_t chunk = 0; chunk < touched_; ++chunk) {
         DiskEntry entry{};
         std::memcpy(&entry, bytes.data() + chunk * entry_size, sizeof(entry));
-        const bool valid =
-            entry.run != 0 && entry.used <= chunk_size && entry.first_frame <= chunk_size;
+        const bool valid = entry.run != 0 && entry.number < most_chunks &&
+                           entry.used <= chunk_size && entry.first_frame % alignof(tw_data) == 0 &&
+                           (entry.first_frame == chunk_size || entry.first_frame < entry.used);
         if (!valid) {
             free_.push_back(chunk);
             continue;
@@ -385,6 +388,7 @@ Status Spill::flush(std::uint64_t ring_end) {
 }
 
 Status Spill::flush_queue(std::uint64_t run, Queue& queue, std::uint64_t ring_end) {
+    if (queue.tail == queue.written) return {};
     const bool waited = queue.read < queue.written;
     const std::uint64_t from = queue.written;
     auto written = write_bytes(queue);
@@ -498,11 +502,10 @@ Status Spill::read_bytes(const Queue& queue, std::size_t size) {
 }
 
 Result<std::optional<Spill::Slice>> Spill::next() {
-    if (waiting_ == 0) return std::nullopt;
-    auto found = queues_.upper_bound(last_run_);
-    while (found == queues_.end() || found->second.read >= found->second.written) {
-        found = found == queues_.end() ? queues_.begin() : std::next(found);
-    }
+    const auto waits = [](const auto& item) { return item.second.read < item.second.written; };
+    auto found = std::find_if(queues_.upper_bound(last_run_), queues_.end(), waits);
+    if (found == queues_.end()) found = std::find_if(queues_.begin(), queues_.end(), waits);
+    if (found == queues_.end()) return std::nullopt;
     last_run_ = found->first;
     Queue& queue = found->second;
     std::size_t size = std::min<std::uint64_t>(chunk_size, queue.written - queue.read);
