@@ -172,6 +172,24 @@ struct bpf_iter__task {
 	struct task_struct *task;
 };
 
+struct bpf_map {
+	u32 id;
+};
+
+struct bpf_ringbuf {
+	unsigned long producer_pos;
+	char data[];
+};
+
+struct bpf_ringbuf_map {
+	struct bpf_ringbuf *rb;
+};
+
+struct bpf_iter__bpf_map {
+	struct bpf_iter_meta *meta;
+	struct bpf_map *map;
+};
+
 struct bpf_iter__task_file {
 	struct bpf_iter_meta *meta;
 	struct task_struct *task;

@@ -77,6 +77,9 @@ const volatile bool have_user_dynptr = false;	/* bpf_probe_read_user_dynptr is t
 bool register_new = false;	/* the exec program registers containers */
 u32 seed_pass = 0;		/* enum seed_pass */
 u32 seed_pid = 0;		/* the process that SEED_PID registers */
+u32 warm_map = 0;		/* id of the ring that is to be touched */
+u32 warm_pages = 0;		/* how many pages of it */
+u64 warm_from = 0;		/* from this byte on */
 
 /* The consumer says 1 before it waits; who wakes it says 0. So no record but the first pays for a
  * wake-up (11 us each on a virtual machine). */

@@ -138,7 +138,7 @@ TW_ASSERT(sizeof(struct tw_start) == 696, "tw_start has no hidden padding");
 
 /* Version of all that is declared here, and of what the programs do with it: raise it with each change
  * that a daemon would misread which takes over maps and programs of another one. */
-#define TW_LAYOUT 2
+#define TW_LAYOUT 3
 
 /* Value of `about`. */
 struct tw_about {

@@ -7,6 +7,7 @@
 #include "message.bpf.h"
 #include "run.bpf.h"
 #include "syscalls.bpf.h"
+#include "warm.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 

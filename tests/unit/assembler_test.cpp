@@ -78,6 +78,8 @@ struct Collector : StreamSink {
                 return "zero_copy";
             case GapReason::unread:
                 return "unread";
+            case GapReason::rotated:
+                return "rotated";
             default:
                 return "reason " + std::to_string(static_cast<int>(reason));
         }
@@ -579,6 +581,71 @@ TEST_CASE("a read that is told twice comes out once") {
     stream.end(13, 13, true);
     CHECK(stream.out.wrong == "");
     CHECK(stream.out.text == "one two three");
+}
+
+TEST_CASE("what was given up is a gap of its own kind, once") {
+    SECTION("of a file") {
+        Fed<WriteAssembler> stream;
+        stream.write(0, "one ");
+        stream.write(6, "held");
+        stream.assembler.skip({.written = 20});
+        CHECK(stream.story() == "one  [2 ring_full] held [10 rotated]");
+        stream.assembler.skip({.written = 20});
+        stream.write(20, "on");
+        CHECK(stream.story() == "one  [2 ring_full] held [10 rotated] on");
+        stream.end(22);
+    }
+    SECTION("of a file, up to the middle of what is held") {
+        Fed<WriteAssembler> stream;
+        stream.write(4, "held");
+        stream.assembler.skip({.written = 6});
+        CHECK(stream.story() == "[4 ring_full] held");
+        stream.end(8);
+    }
+    SECTION("of a pipe, with writes that were given up as well") {
+        Fed<ReadAssembler> pipe(0, true);
+        pipe.write(0, "one ");
+        pipe.read(0, "one ");
+        pipe.write(4, "two ");
+        pipe.assembler.skip({.written = 100, .read = 90});
+        CHECK(pipe.story() == "one  [86 rotated]");
+        pipe.read(90, "lost writer");
+        pipe.settle(101, 101);
+        pipe.write(101, "on");
+        pipe.read(101, "on");
+        CHECK(pipe.story() == "one  [86 rotated] lost writer on");
+        CHECK(pipe.writers() == "1 0 3");
+        CHECK_FALSE(pipe.assembler.holds_last_copy());
+        pipe.end(103, 103);
+    }
+    SECTION("of a pipe whose read waits for its write") {
+        Fed<ReadAssembler> pipe(0, true);
+        pipe.read(0, "early");
+        CHECK(pipe.story().empty());
+        pipe.assembler.skip({.written = 8, .read = 8});
+        CHECK(pipe.story() == "early [3 rotated]");
+        pipe.end(8, 8);
+    }
+    SECTION("of a pipe whose reader cannot be seen") {
+        Fed<ReadAssembler> pipe(0, true);
+        pipe.write(0, "seen");
+        pipe.look(4, 0, 4);
+        CHECK(pipe.story() == "seen");
+        pipe.assembler.skip({.written = 50});
+        CHECK(pipe.story() == "seen [46 rotated]");
+        pipe.end(50);
+    }
+    SECTION("of a terminal") {
+        Fed<TerminalAssembler> terminal;
+        terminal.write(0, "one");
+        terminal.read(0, "one");
+        terminal.assembler.skip({.written = 30, .read = 40});
+        CHECK(terminal.story() == "one [37 rotated]");
+        terminal.read(40, "on");
+        terminal.settle(32, 42);
+        CHECK(terminal.story() == "one [37 rotated] on");
+        terminal.end(32, 42);
+    }
 }
 
 TEST_CASE("a terminal's bytes are what came out of it") {

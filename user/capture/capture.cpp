@@ -20,6 +20,7 @@
 
 #include "base/clock.h"
 #include "base/unique_fd.h"
+#include "capture/backlog.h"
 #include "capture/features.h"
 #include "capture/libbpf_log.h"
 #include "capture/ring.h"
@@ -30,8 +31,8 @@ namespace twinlog {
 namespace {
 
 // Handed out between two commits: small enough that the kernel soon has the room back, large enough
-// that the files are written in few calls.
-constexpr std::uint64_t drain_batch = 4ULL << 20;
+// that the files are written in few calls. The mover waits for as long as it takes.
+constexpr std::uint64_t drain_batch = 1ULL << 20;
 
 // So many streams at once can always have some of the ring, whatever others hold.
 constexpr std::uint64_t sure_shares = 256;
@@ -39,6 +40,12 @@ constexpr std::uint64_t sure_shares = 256;
 // While something is being written the rings are looked at this often, and nobody pays for
 // wake-ups.
 constexpr std::chrono::milliseconds busy_tick{5};
+
+// The ring is touched before it is used, in such steps, and for no longer than that: it is not
+// worth more, and where it takes longer than a few milliseconds at all the machine is a strange
+// one.
+constexpr std::uint32_t warm_step = 256;  // pages
+constexpr std::chrono::seconds warm_at_most{1};
 
 // Passes of the seed program, enum seed_pass in bpf/run.bpf.h.
 enum class SeedPass : std::uint32_t { none, mark, namespace_inits, others, pid };
@@ -67,9 +74,8 @@ std::vector<std::pair<std::uint64_t, Value>> all_elements(int map) {
 
 // What is known of a slot of the states map.
 struct Slot {
-    std::uint64_t stream = 0;       // 0: not in use
-    StreamEnds settled;             // positions up to which on_settled was called
-    std::uint64_t uncommitted = 0;  // ring bytes handed out since the last commit
+    std::uint64_t stream = 0;  // 0: not in use
+    StreamEnds settled;        // positions up to which on_settled was called
 };
 
 // A pass over the rings is complete when the output ring was read to `end`.
@@ -86,15 +92,15 @@ struct Capture::Impl {
     CaptureOptions options;
     std::unique_ptr<tracepoint_bpf, SkeletonDeleter> skeleton;
     std::vector<Link> links;
-    std::vector<Ring> rings;  // events, output
+    std::vector<Ring> rings;  // events; output until it is the backlog's
     std::vector<Mapping> states;
+    std::unique_ptr<Backlog> backlog;
     UniqueFd all_epoll;    // rings and the caller's fd
     UniqueFd other_epoll;  // the caller's fd alone
     int other_fd = -1;
 
     std::vector<Slot> slots{TW_STREAMS};
     std::vector<std::uint32_t> active;
-    std::vector<std::uint32_t> touched;  // slots with uncommitted bytes
     Pass pass;
     bool pass_open = false;
     bool busy = true;
@@ -112,7 +118,7 @@ struct Capture::Impl {
     }
 
     Ring& events() { return rings[0]; }
-    Ring& output() { return rings[1]; }
+    Ring& output() { return backlog ? backlog->ring() : rings[1]; }
     tw_state& state(std::uint32_t slot) {
         return reinterpret_cast<tw_state*>(states.front().data())[slot];
     }
@@ -131,13 +137,15 @@ struct Capture::Impl {
     Status attach(bpf_program* program);
     Status run_seed(SeedPass pass, std::uint32_t pid);
     Result<std::string> run_iterator(bpf_program* program);
+    void warm_ring();
     template <class Change>
     void change_run(const tw_start& start, Change change);
     void take_events(CaptureSink& sink, std::vector<tw_end>& ends);
     void activate(const tw_file& file);
     void open_pass(CaptureSink& sink);
     void close_pass(CaptureSink& sink);
-    bool hand_out(CaptureSink& sink, std::span<const std::byte> bytes);
+    void hand_out(CaptureSink& sink, const Spill::Slice& slice);
+    void settle(CaptureSink& sink, std::uint32_t slot, const StreamEnds& ends);
 };
 
 template <class Change>
@@ -299,6 +307,24 @@ Result<std::string> Capture::Impl::run_iterator(bpf_program* program) {
     }
 }
 
+// See bpf/warm.bpf.h; the same for our own mapping of it. Without it everything is only slower.
+void Capture::Impl::warm_ring() {
+    bpf_map_info info{};
+    std::uint32_t size = sizeof(info);
+    if (bpf_obj_get_info_by_fd(bpf_map__fd(skeleton->maps.output), &info, &size) != 0) return;
+    constexpr std::uint64_t page = 4096;
+    skeleton->bss->warm_map = info.id;
+    skeleton->bss->warm_pages = warm_step;
+    const auto begin = std::chrono::steady_clock::now();
+    for (std::uint64_t at = 0; at < info.max_entries; at += warm_step * page) {
+        skeleton->bss->warm_from = at;
+        if (!run_iterator(skeleton->progs.warm)) break;
+        output().touch(at, warm_step * page);
+        if (std::chrono::steady_clock::now() - begin > warm_at_most) break;
+    }
+    skeleton->bss->warm_map = 0;
+}
+
 Status Capture::Impl::run_seed(SeedPass pass, std::uint32_t pid) {
     skeleton->bss->seed_pid = pid;
     skeleton->bss->seed_pass = static_cast<std::uint32_t>(pass);
@@ -314,7 +340,7 @@ void Capture::Impl::activate(const tw_file& file) {
     if (slot.stream == file.stream) return;          // the other stream's file too
     if (state(file.slot).id != file.stream) return;  // given up by a daemon that was killed then
     if (slot.stream == 0) active.push_back(file.slot);
-    slot = Slot{.stream = file.stream, .settled = {.written = file.unread}, .uncommitted = 0};
+    slot = Slot{.stream = file.stream, .settled = {.written = file.unread}};
 }
 
 void Capture::Impl::take_events(CaptureSink& sink, std::vector<tw_end>& ends) {
@@ -348,34 +374,85 @@ void Capture::Impl::open_pass(CaptureSink& sink) {
             pass.moved.emplace_back(slot, now);
         }
     }
-    pass.begin = output().cursor();
-    pass.end = output().produced();
+    {
+        const auto lock = backlog->lock();
+        pass.begin = output().cursor();
+        pass.end = output().produced();
+    }
     take_events(sink, next_ends);
     pass_open = true;
 }
 
 void Capture::Impl::close_pass(CaptureSink& sink) {
     for (const auto& [slot, ends] : pass.moved) {
-        if (slots[slot].stream == 0) continue;
-        slots[slot].settled = ends;
-        sink.on_settled(slot, slots[slot].stream, ends);
+        if (slots[slot].stream != 0) settle(sink, slot, ends);
+    }
+    {
+        const auto lock = backlog->lock();
+        if (auto flushed = backlog->spill().flush(output().cursor()); !flushed) {
+            spdlog::error("{}", flushed.error().message());
+            for (const auto& [slot, ends] : pass.moved) slots[slot].settled = {};  // told again
+        }
     }
     for (const tw_end& end : pass.ends) sink.on_end(end);
     pass_open = false;
 }
 
-bool Capture::Impl::hand_out(CaptureSink& sink, std::span<const std::byte> bytes) {
-    if (bytes.size() < sizeof(tw_data)) return false;
-    const auto& record = *reinterpret_cast<const tw_data*>(bytes.data());
-    const std::size_t room = bytes.size() - sizeof(tw_data);
-    if (record.slot >= slots.size() || record.captured > room) return false;
-    Slot& slot = slots[record.slot];
-    if (slot.stream != record.stream) return false;  // given up meanwhile
-    if (slot.uncommitted == 0) touched.push_back(record.slot);
-    slot.uncommitted += TW_RING_ROOM(bytes.size());
-    sink.on_data(record,
-                 {reinterpret_cast<const char*>(bytes.data()) + sizeof(tw_data), record.captured});
-    return true;
+// Behind the records that it is about.
+void Capture::Impl::settle(CaptureSink& sink, std::uint32_t slot, const StreamEnds& ends) {
+    const std::uint64_t stream = slots[slot].stream;
+    {
+        const auto lock = backlog->lock();
+        const std::uint64_t run = state(slot).run;
+        if (backlog->spill().waits(run)) {
+            const SpillSettled settled{.at_end = ends.at_end,
+                                       .slot = slot,
+                                       .stream = stream,
+                                       .written = ends.written,
+                                       .read = ends.read};
+            // Without room for it the next pass tells the same.
+            if (backlog->spill().append(run, settled) == Spill::Appended::taken) {
+                slots[slot].settled = ends;
+            }
+            return;
+        }
+    }
+    slots[slot].settled = ends;
+    sink.on_settled(slot, stream, ends);
+}
+
+void Capture::Impl::hand_out(CaptureSink& sink, const Spill::Slice& slice) {
+    if (slice.skipped) {
+        for (const Spill::Mark& mark : slice.marks) {
+            if (mark.stream == 0 || mark.slot >= slots.size()) continue;
+            if (slots[mark.slot].stream != mark.stream) continue;
+            sink.on_skipped(mark.slot, mark.stream, {.written = mark.written, .read = mark.read});
+        }
+    }
+    std::span<const std::byte> rest = slice.frames;
+    while (const auto frame = first_frame(rest)) {
+        rest = rest.subspan(frame->size);
+        const std::span<const std::byte> bytes = frame->payload;
+        if (bytes.size() < sizeof(SpillSettled)) continue;
+        if (*reinterpret_cast<const std::uint16_t*>(bytes.data()) == SpillSettled::frame_type) {
+            const auto& settled = *reinterpret_cast<const SpillSettled*>(bytes.data());
+            if (settled.slot >= slots.size() || slots[settled.slot].stream != settled.stream) {
+                continue;
+            }
+            sink.on_settled(
+                settled.slot, settled.stream,
+                {.written = settled.written, .read = settled.read, .at_end = settled.at_end != 0});
+            continue;
+        }
+        const auto& record = *reinterpret_cast<const tw_data*>(bytes.data());
+        if (bytes.size() < sizeof(tw_data) || record.slot >= slots.size() ||
+            record.captured > bytes.size() - sizeof(tw_data) ||
+            slots[record.slot].stream != record.stream) {
+            continue;
+        }
+        sink.on_data(record, {reinterpret_cast<const char*>(bytes.data()) + sizeof(tw_data),
+                              record.captured});
+    }
 }
 
 Capture::Capture(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -437,6 +514,13 @@ Result<std::unique_ptr<Capture>> Capture::load(const CaptureOptions& options) {
     impl->states.push_back(std::move(*states));
     if (auto named = impl->name_instance(); !named) return pass_on(std::move(named));
     if (impl->taken_over) impl->recount();
+    impl->warm_ring();
+    auto spill = Spill::open(impl->options.spill, impl->options.spill_size, impl->instance);
+    if (!spill) return pass_on(std::move(spill));
+    Ring ring = std::move(impl->rings[1]);
+    impl->rings.pop_back();
+    impl->backlog = std::make_unique<Backlog>(
+        std::move(ring), ring_size, std::span(&impl->state(0), TW_STREAMS), std::move(*spill));
 
     impl->all_epoll = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
     impl->other_epoll = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
@@ -490,17 +574,30 @@ Result<bool> Capture::wait(int other_fd, std::chrono::milliseconds at_most) {
         impl.other_fd = other_fd;
     }
     std::array<epoll_event, 4> ready{};
-    auto* waits = &impl.skeleton->bss->consumer_waits;
+    auto* waits_flag = &impl.skeleton->bss->consumer_waits;
+    bool waits = false;
+    bool uncommitted = false;
+    {
+        const auto lock = impl.backlog->lock();
+        waits = impl.backlog->waits();
+        uncommitted = impl.backlog->uncommitted() > 0;
+    }
     // Records that are kept uncommitted make the rings readable all the time.
-    const bool busy = impl.busy || uncommitted() > 0;
+    const bool busy = impl.busy || uncommitted || waits;
     // Said before the kernel checks the rings, so no record falls between.
-    if (!busy) std::atomic_ref(*waits).store(1, std::memory_order_seq_cst);
+    if (!busy) {
+        impl.backlog->set_reader_busy(false);
+        std::atomic_ref(*waits_flag).store(1, std::memory_order_seq_cst);
+    }
     auto timeout = busy ? std::min(busy_tick, at_most) : at_most;
-    if (impl.output().produced() - impl.output().cursor() >= drain_batch) timeout = {};
+    if (waits) timeout = {};
     const int count =
         ::epoll_wait(busy ? impl.other_epoll.get() : impl.all_epoll.get(), ready.data(),
                      static_cast<int>(ready.size()), static_cast<int>(timeout.count()));
-    if (!busy) std::atomic_ref(*waits).store(0, std::memory_order_relaxed);
+    if (!busy) {
+        std::atomic_ref(*waits_flag).store(0, std::memory_order_relaxed);
+        impl.backlog->set_reader_busy(true);
+    }
     if (count < 0 && errno != EINTR) return fail_errno("BPF ring", "waiting for it");
     for (int i = 0; i < count; ++i) {
         if (other_fd >= 0 && ready[i].data.fd == other_fd) return true;
@@ -509,7 +606,45 @@ Result<bool> Capture::wait(int other_fd, std::chrono::milliseconds at_most) {
 }
 
 std::uint64_t Capture::uncommitted() const {
-    return impl_->output().cursor() - impl_->output().committed();
+    const auto lock = impl_->backlog->lock();
+    return impl_->backlog->uncommitted();
+}
+
+bool Capture::waits_in_spill(std::uint64_t run) const {
+    const auto lock = impl_->backlog->lock();
+    return impl_->backlog->spill().waits(run);
+}
+
+bool Capture::spills() const {
+    const auto lock = impl_->backlog->lock();
+    return impl_->backlog->spill().waits();
+}
+
+std::uint64_t Capture::spilled() const {
+    const auto lock = impl_->backlog->lock();
+    return impl_->backlog->spill().used();
+}
+
+std::vector<std::pair<std::uint64_t, std::uint64_t>> Capture::uncommitted_runs() const {
+    const auto lock = impl_->backlog->lock();
+    return impl_->backlog->spill().uncommitted();
+}
+
+void Capture::commit(std::uint64_t run) {
+    const auto lock = impl_->backlog->lock();
+    impl_->backlog->spill().commit(run);
+}
+
+void Capture::may_skip(std::uint64_t run, std::uint64_t kept) {
+    const auto lock = impl_->backlog->lock();
+    impl_->backlog->spill().set_keep(run, kept);
+}
+
+void Capture::tidy_spill() {
+    const auto lock = impl_->backlog->lock();
+    if (auto removed = impl_->backlog->spill().remove_if_empty(); !removed) {
+        spdlog::error("{}", removed.error().message());
+    }
 }
 
 bool Capture::taken_over() const {
@@ -544,18 +679,42 @@ void Capture::keep_pins() {
 
 bool Capture::drain(CaptureSink& sink) {
     Impl& impl = *impl_;
+    Backlog& backlog = *impl.backlog;
+    backlog.set_reader_busy(true);
     if (!impl.pass_open) impl.open_pass(sink);
-    Ring& ring = impl.output();
-    const std::uint64_t begin = ring.cursor();
-    while (ring.cursor() < impl.pass.end) {
-        const auto record = ring.next(impl.pass.end);
-        if (!record.empty()) impl.hand_out(sink, record);
-        if (ring.cursor() - begin >= drain_batch && ring.cursor() < impl.pass.end) {
-            return false;
+    std::optional<Spill::Slice> slice;
+    {
+        const auto lock = backlog.lock();
+        if (backlog.spills()) {
+            auto next = backlog.spill().next();
+            if (next) {
+                slice = *next;
+            } else {
+                spdlog::error("{}", next.error().message());
+            }
+        } else {
+            const std::uint64_t begin = impl.output().cursor();
+            while (const auto record = backlog.next(impl.pass.end)) {
+                const tw_data& head = *record->head;
+                if (impl.slots[head.slot].stream == head.stream) {
+                    sink.on_data(head, {reinterpret_cast<const char*>(&head + 1), head.captured});
+                }
+                if (impl.output().cursor() - begin >= drain_batch) break;
+            }
         }
+        if (auto error = backlog.take_error()) spdlog::error("{}", error->message());
+    }
+    if (slice) {
+        // Moved records may be of streams whose START came meanwhile.
+        impl.take_events(sink, impl.next_ends);
+        impl.hand_out(sink, *slice);
+    }
+    {
+        const auto lock = backlog.lock();
+        if (impl.output().cursor() < impl.pass.end) return false;
     }
     impl.busy =
-        ring.cursor() != impl.pass.begin || !impl.pass.ends.empty() || !impl.next_ends.empty();
+        impl.pass.end != impl.pass.begin || !impl.pass.ends.empty() || !impl.next_ends.empty();
     impl.close_pass(sink);
     const std::uint64_t lost = impl.skeleton->bss->starts_lost;
     if (lost != impl.starts_lost) {
@@ -568,18 +727,8 @@ bool Capture::drain(CaptureSink& sink) {
 }
 
 void Capture::commit() {
-    Impl& impl = *impl_;
-    for (const std::uint32_t index : impl.touched) {
-        Slot& slot = impl.slots[index];
-        tw_state& state = impl.state(index);
-        if (state.id == slot.stream) {
-            std::atomic_ref(state.consumed)
-                .store(state.consumed + slot.uncommitted, std::memory_order_relaxed);
-        }
-        slot.uncommitted = 0;
-    }
-    impl.touched.clear();
-    impl.output().commit();
+    const auto lock = impl_->backlog->lock();
+    impl_->backlog->commit();
 }
 
 StreamEnds Capture::ends(std::uint32_t slot) const {
@@ -603,11 +752,14 @@ void Capture::release(const tw_file& file) {
     }
     impl.slots[file.slot] = Slot{};
     std::erase(impl.active, file.slot);
-    std::erase(impl.touched, file.slot);
     bpf_map_update_elem(bpf_map__fd(impl.skeleton->maps.free_slots), nullptr, &file.slot, BPF_ANY);
 }
 
 void Capture::forget_run(const tw_start& start) {
+    {
+        const auto lock = impl_->backlog->lock();
+        impl_->backlog->spill().forget(start.run);
+    }
     impl_->change_run(start, [](int runs, std::uint64_t place, const tw_run&) {
         bpf_map_delete_elem(runs, &place);
     });

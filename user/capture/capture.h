@@ -6,8 +6,10 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -30,6 +32,9 @@ class CaptureSink {
     // Everything of both ends of the stream before these positions has been handed out by now or
     // never will be.
     virtual void on_settled(std::uint32_t slot, std::uint64_t stream, const StreamEnds& ends) = 0;
+    // Bytes of the stream before these positions, as far as they were not handed out, were given up
+    // because of may_skip().
+    virtual void on_skipped(std::uint32_t slot, std::uint64_t stream, const StreamEnds& ends) = 0;
     // The run's first process exits. Others may still write: look() tells.
     virtual void on_end(const tw_end& end) = 0;
 };
@@ -38,6 +43,8 @@ struct CaptureOptions {
     std::uint64_t ring_size = 64ULL << 20;  // bytes, a power of two
     bool new_containers = true;             // register containers that start later
     Pins pins;                              // where maps and programs outlive the daemon
+    std::string spill = {};                 // file for what the ring has no room for
+    std::uint64_t spill_size = 0;           // bytes it may have; 0: there is none
 };
 
 struct StreamsLook {
@@ -91,6 +98,23 @@ class Capture {
     void commit();
     // Bytes of the ring that were handed out and not given back.
     [[nodiscard]] std::uint64_t uncommitted() const;
+
+    // The same for what came out of the spill: run by run. Runs of which something was handed out,
+    // and how many bytes.
+    [[nodiscard]] std::vector<std::pair<std::uint64_t, std::uint64_t>> uncommitted_runs() const;
+    void commit(std::uint64_t run);
+    // Records of the run wait in the spill; what is known of its streams is older than what the
+    // kernel counts.
+    [[nodiscard]] bool waits_in_spill(std::uint64_t run) const;
+    // The same of any run: drain() has something to do at once.
+    [[nodiscard]] bool spills() const;
+    // Bytes of the spill that are in use.
+    [[nodiscard]] std::uint64_t spilled() const;
+    // Of the run's output only the newest `kept` bytes are of use: what waits and is older may be
+    // skipped. 0: all is.
+    void may_skip(std::uint64_t run, std::uint64_t kept);
+    // Gives the spill's room back to the disk if nothing is in it.
+    void tidy_spill();
 
     // How far the stream has come, by the kernel's counts.
     [[nodiscard]] StreamEnds ends(std::uint32_t slot) const;

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace twinlog {
@@ -68,6 +69,14 @@ std::span<const std::byte> Ring::next(std::uint64_t end) {
         if (!discarded) return {record + BPF_RINGBUF_HDR_SZ, length};
     }
     return {};
+}
+
+void Ring::touch(std::uint64_t from, std::uint64_t size) const {
+    constexpr std::uint64_t page = 4096;
+    const volatile std::byte* data = producer_.data() + (producer_.size() - 2 * size_);
+    for (std::uint64_t at = from; at < std::min<std::uint64_t>(from + size, size_); at += page) {
+        static_cast<void>(data[at]);
+    }
 }
 
 std::uint64_t Ring::committed() const {

@@ -45,12 +45,17 @@ class Ring {
     // valid until commit(). Its memory is read-only.
     std::span<const std::byte> next(std::uint64_t end);
 
+    // Reads some of the memory, so that the first access to it is not one that matters.
+    void touch(std::uint64_t from, std::uint64_t size) const;
+
     // Gives back the room of all that next() has returned.
     void commit();
     // Where the next reader would begin.
     [[nodiscard]] std::uint64_t committed() const;
     // Back to there.
     void rewind() { cursor_ = committed(); }
+    // To a value that cursor() had since then.
+    void seek(std::uint64_t cursor) { cursor_ = cursor; }
 
  private:
     Ring(Mapping consumer, Mapping producer, std::size_t size)

@@ -23,6 +23,7 @@ struct Arguments {
     std::string backend = "auto";
     std::string max_size = "20m";
     std::string ring_size = "64m";
+    std::string spill = "1g";
     std::string on_stop = "detach";
     int max_file = 5;
     std::vector<std::string> formats = {"local"};
@@ -38,6 +39,9 @@ struct Arguments {
 // use.
 constexpr std::uint64_t min_ring = 4ULL << 20;
 constexpr std::uint64_t max_ring = 1ULL << 30;
+// Fewer chunks could not be shared out; more would need a table of more than some hundred MB.
+constexpr std::uint64_t min_spill = 16ULL << 20;
+constexpr std::uint64_t max_spill = 1ULL << 40;
 
 // A Go duration, or a number of days: 36h, 90m, 7d. In ns.
 Result<std::int64_t> parse_span(const std::string& option, const std::string& text) {
@@ -129,6 +133,14 @@ Result<DaemonOptions> to_options(const Arguments& arguments) {
         return fail("--ring-size " + arguments.ring_size, "not a power of two from 4m to 1g");
     }
     options.capture.ring_size = *ring;
+    auto spill = parse_binary_size(arguments.spill);
+    if (!spill) {
+        return fail("--spill " + arguments.spill, spill.error().message(), "for example 1g, or 0");
+    }
+    if ((*spill != 0 && *spill < min_spill) || *spill > max_spill) {
+        return fail("--spill " + arguments.spill, "not from 16m to 1t, nor 0: none");
+    }
+    options.capture.spill_size = *spill;
     options.on_stop = arguments.on_stop == "keep" ? OnStop::keep : OnStop::detach;
     options.capture.new_containers = options.selection.new_containers();
     return options;
@@ -207,6 +219,12 @@ void register_run(CLI::App& app, Action& chosen) {
     command
         ->add_option("--ring-size", arguments->ring_size,
                      "Buffer between kernel and daemon: a power of two")
+        ->type_name("SIZE")
+        ->capture_default_str();
+    command
+        ->add_option("--spill", arguments->spill,
+                     "Bytes of disk in the store for what comes faster than it can be written; 0: "
+                     "what the buffer has no room for is lost")
         ->type_name("SIZE")
         ->capture_default_str();
     command

@@ -51,7 +51,7 @@ Result<std::string> list(const StatsOptions& options) {
     auto containers = choose(options);
     if (!containers) return pass_on(std::move(containers));
     std::vector<std::vector<std::string>> rows = {
-        {"CONTAINER ID", "NAME", "STREAM", "KIND", "BYTES", "LOST", "GAPS", "LAST WRITE"}};
+        {"CONTAINER ID", "NAME", "STREAM", "KIND", "BYTES", "LOST", "GAPS", "SKIPPED", "LAST WRITE"}};
     std::string lines;
     for (const ContainerInfo& info : *containers) {
         for (const Source source : {Source::stdout_, Source::stderr_}) {
@@ -63,6 +63,7 @@ Result<std::string> list(const StatsOptions& options) {
                                 escape_for_terminal(info.name), std::string(source_name(source)),
                                 escape_for_terminal(stream.kind), std::to_string(stream.bytes),
                                 std::to_string(stream.lost), std::to_string(stream.gaps),
+                                std::to_string(stream.skipped),
                                 time_text(stream.last_write_ns)});
                 continue;
             }
@@ -74,6 +75,7 @@ Result<std::string> list(const StatsOptions& options) {
             json["bytes"] = stream.bytes;
             json["lost"] = stream.lost;
             json["gaps"] = stream.gaps;
+            json["skipped"] = stream.skipped;
             json["last_write_ns"] = stream.last_write_ns;
             // ASCII only: nothing of it can act on a terminal.
             lines += json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace) + '\n';

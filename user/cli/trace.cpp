@@ -142,6 +142,8 @@ class Tracer : public CaptureSink, private EntrySink {
         if (auto* stream = find(record.slot)) assemble(stream->assembler(), record, captured);
     }
 
+    // There is no spill without a store.
+    void on_skipped(std::uint32_t, std::uint64_t, const StreamEnds&) override {}
     void on_settled(std::uint32_t slot, std::uint64_t, const StreamEnds& ends) override {
         if (auto* stream = find(slot)) stream->assembler().settle(ends);
     }

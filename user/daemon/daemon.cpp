@@ -15,6 +15,7 @@
 #include "container/process.h"
 #include "container/registry.h"
 #include "daemon/recorder.h"
+#include "store/layout.h"
 #include "store/store.h"
 
 namespace twinlog {
@@ -56,6 +57,7 @@ class Daemon {
 
  private:
     bool drain();
+    void secure_spilled();
     bool held_too_long();
     void drain_pass();
     Status look_at_streams();
@@ -81,8 +83,11 @@ bool Daemon::drain() {
     const bool complete = capture_->drain(recorder_);
     if (complete) waits_ = recorder_.pass_time(boot_time_now());
     recorder_.flush();
+    secure_spilled();
     if (recorder_.holds_last_copy()) {
-        if (!held_too_long()) return complete;
+        // Of the ring nothing waits for it.
+        if (capture_->uncommitted() == 0) held_since_.reset();
+        if (capture_->uncommitted() == 0 || !held_too_long()) return complete;
         recorder_.let_go();
         recorder_.flush();
     }
@@ -90,6 +95,13 @@ bool Daemon::drain() {
     recorder_.save_checkpoints();
     capture_->commit();
     return complete;
+}
+
+// The same run by run for what came out of the spill.
+void Daemon::secure_spilled() {
+    for (const auto& [run, bytes] : capture_->uncommitted_runs()) {
+        if (recorder_.secure(run, bytes > most_uncommitted)) capture_->commit(run);
+    }
 }
 
 // What is held back keeps the ring's room from being given back.
@@ -144,6 +156,7 @@ void Daemon::keep_house() {
         last_lost_ends_check_ = now;
         recorder_.look_for_lost_ends();
         recorder_.pay_debts();
+        capture_->tidy_spill();
         if (recorder_.wants_seed()) {
             if (auto seeded = capture_->seed(); !seeded)
                 spdlog::error("{}", seeded.error().message());
@@ -202,6 +215,7 @@ void Daemon::stop() {
         recorder_.flush();
         recorder_.save_changes();
         recorder_.save_checkpoints();
+        secure_spilled();
         capture_->commit();
         capture_->keep_pins();
         return;
@@ -212,10 +226,12 @@ void Daemon::stop() {
     auto look = capture_->look();
     if (!look) spdlog::error("{}", look.error().message());
     drain_pass();
+    while (capture_->spills()) drain();
     recorder_.let_go();
     const StreamsLook last = look ? std::move(*look) : StreamsLook{};
     recorder_.finish(recorder_.ended_runs(last), last);
     recorder_.finish_all(last);
+    capture_->tidy_spill();
 }
 
 // Each container takes two descriptors and one for each further log; 1024 is the usual soft limit.
@@ -245,6 +261,7 @@ Status run_daemon(const DaemonOptions& options) {
     }
     CaptureOptions capture_options = options.capture;
     capture_options.pins = *pins;
+    capture_options.spill = layout::spill_file(options.store);
     auto capture = Capture::load(capture_options);
     if (!capture) return pass_on(std::move(capture));
 

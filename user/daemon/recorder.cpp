@@ -134,6 +134,7 @@ void Recorder::on_start(const tw_start& start) {
     known.captured_since_ns = wall_time(start.time);
     known.from_start = (start.flags & TW_START_AT_EXEC) != 0;
     for (const Source source : {Source::stdout_, Source::stderr_}) add_stream(run, source);
+    capture_.may_skip(start.run, run.log->writer().retained_bytes());
     save(*run.log);
     auto checkpoint = Checkpoint::create(layout::container_directory(store_.path(), known.id),
                                          {capture_.instance(), known.run, start});
@@ -185,9 +186,17 @@ void Recorder::on_settled(std::uint32_t slot, std::uint64_t stream, const Stream
     recorder->settle(ends);
 }
 
+void Recorder::on_skipped(std::uint32_t slot, std::uint64_t stream, const StreamEnds& ends) {
+    StreamRecorder* recorder = by_slot_[slot];
+    if (recorder == nullptr || recorder->file().stream != stream) return;
+    recorder->skip(ends);
+}
+
 bool Recorder::pass_time(std::uint64_t now) {
     bool waits = false;
     for (auto& [key, run] : runs_) {
+        // For it time has not come so far.
+        if (is_behind(key)) continue;
         for (const auto& stream : run.streams) {
             if (stream == nullptr || !stream->assembler().waits()) continue;
             stream->assembler().tick(now);
@@ -201,15 +210,17 @@ bool Recorder::pass_time(std::uint64_t now) {
 }
 
 bool Recorder::anybody_stuck(std::uint64_t now) const {
-    return std::any_of(runs_.begin(), runs_.end(), [now](const auto& run) {
-        return std::any_of(
+    return std::any_of(runs_.begin(), runs_.end(), [this, now](const auto& run) {
+        const bool stuck = std::any_of(
             run.second.streams.begin(), run.second.streams.end(),
             [now](const auto& s) { return s != nullptr && s->assembler().is_stuck(now); });
+        return stuck && !is_behind(run.first);
     });
 }
 
 void Recorder::look_at_stuck(const StreamsLook& look) {
     for (auto& [key, run] : runs_) {
+        if (is_behind(key)) continue;
         for (const auto& stream : run.streams) {
             if (stream == nullptr || !stream->assembler().is_stuck(look.at)) continue;
             const StreamEnds ends = look.ends_of(stream->file());
@@ -247,7 +258,7 @@ void Recorder::look_for_lost_ends() {
 std::vector<std::uint64_t> Recorder::ended_runs(const StreamsLook& look) {
     std::vector<std::uint64_t> ended;
     for (auto& [key, run] : runs_) {
-        if (run.ended_at == 0) continue;
+        if (run.ended_at == 0 || is_behind(key)) continue;
         bool complete = true;
         for (std::size_t i = 0; i < run.streams.size(); ++i) {
             if (run.streams[i] == nullptr) continue;
@@ -307,7 +318,8 @@ void Recorder::close_run(Run& run) {
 void Recorder::finish(const std::vector<std::uint64_t>& runs, const StreamsLook& look) {
     for (const std::uint64_t key : runs) {
         const auto run = runs_.find(key);
-        if (run == runs_.end()) continue;
+        // Some of it may have been moved to the spill since it was looked at.
+        if (run == runs_.end() || is_behind(key)) continue;
         finish_run(key, run->second, look);
         close_run(run->second);
         runs_.erase(run);
@@ -393,6 +405,7 @@ void Recorder::restore(ContainerInfo info, Checkpoint checkpoint) {
     run.log = log;
     run.checkpoint = std::move(checkpoint);
     run.merger = std::make_unique<EntryMerger>(*log);
+    capture_.may_skip(head.start.run, log->writer().retained_bytes());
     for (const Source source : {Source::stdout_, Source::stderr_}) {
         add_stream(run, source);
         const auto index = static_cast<std::size_t>(source);
@@ -427,37 +440,53 @@ void Recorder::pay_debts() {
     });
 }
 
-void Recorder::save_checkpoints() {
-    for (auto& [key, run] : runs_) {
-        // What a full disk has cost has no entry yet: the next daemon finds the gap by itself.
-        if (!run.checkpoint || run.log->writer().dropped_bytes() > 0) continue;
-        for (const Source source : {Source::stdout_, Source::stderr_}) {
-            const auto& stream = run.streams[static_cast<std::size_t>(source)];
-            if (stream == nullptr) continue;
-            auto saved =
-                run.checkpoint->save(source, stream->assembler().next(), stream->splitter());
-            if (!saved) spdlog::error("{}: {}", describe(run.log->info()), saved.error().message());
-        }
+void Recorder::save_checkpoint(Run& run) {
+    // What a full disk has cost has no entry yet: the next daemon finds the gap by itself.
+    if (!run.checkpoint || run.log->writer().dropped_bytes() > 0) return;
+    for (const Source source : {Source::stdout_, Source::stderr_}) {
+        const auto& stream = run.streams[static_cast<std::size_t>(source)];
+        if (stream == nullptr) continue;
+        auto saved = run.checkpoint->save(source, stream->assembler().next(), stream->splitter());
+        if (!saved) spdlog::error("{}: {}", describe(run.log->info()), saved.error().message());
     }
+}
+
+void Recorder::save_checkpoints() {
+    for (auto& [key, run] : runs_) save_checkpoint(run);
+}
+
+bool Recorder::holds_last_copy(const Run& run) {
+    return run.merger->waits() ||
+           std::any_of(run.streams.begin(), run.streams.end(), [](const auto& stream) {
+               return stream != nullptr && stream->assembler().holds_last_copy();
+           });
 }
 
 bool Recorder::holds_last_copy() const {
-    return std::any_of(runs_.begin(), runs_.end(), [](const auto& item) {
-        const Run& run = item.second;
-        return run.merger->waits() ||
-               std::any_of(run.streams.begin(), run.streams.end(), [](const auto& stream) {
-                   return stream != nullptr && stream->assembler().holds_last_copy();
-               });
-    });
+    return std::any_of(runs_.begin(), runs_.end(),
+                       [](const auto& item) { return holds_last_copy(item.second); });
+}
+
+void Recorder::let_go(Run& run) {
+    for (const auto& stream : run.streams) {
+        if (stream != nullptr) stream->assembler().tick(~std::uint64_t{0});
+    }
+    run.merger->flush();
 }
 
 void Recorder::let_go() {
-    for (auto& [key, run] : runs_) {
-        for (const auto& stream : run.streams) {
-            if (stream != nullptr) stream->assembler().tick(~std::uint64_t{0});
-        }
-        run.merger->flush();
-    }
+    for (auto& [key, run] : runs_) let_go(run);
+}
+
+bool Recorder::secure(std::uint64_t key, bool let_go) {
+    const auto found = runs_.find(key);
+    if (found == runs_.end()) return true;
+    Run& run = found->second;
+    if (let_go) this->let_go(run);
+    if (holds_last_copy(run)) return false;
+    flush(*run.log);
+    save_checkpoint(run);
+    return true;
 }
 
 void Recorder::save(ContainerLog& log) {

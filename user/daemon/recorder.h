@@ -58,6 +58,7 @@ class Recorder : public CaptureSink {
     void on_start(const tw_start& start) override;
     void on_data(const tw_data& record, std::string_view captured) override;
     void on_settled(std::uint32_t slot, std::uint64_t stream, const StreamEnds& ends) override;
+    void on_skipped(std::uint32_t slot, std::uint64_t stream, const StreamEnds& ends) override;
     void on_end(const tw_end& end) override;
 
     // A pass over the rings is complete: what is held for its other end, or for the other stream,
@@ -73,6 +74,9 @@ class Recorder : public CaptureSink {
     // nothing before them is held any more: where a crash leaves a checkpoint that is ahead of the
     // log, what stands between is lost.
     void save_checkpoints();
+    // Makes sure of all of the run that was handed in: then it can be committed, which is false
+    // while something is held. let_go: what is held is handed on.
+    bool secure(std::uint64_t run, bool let_go);
     // Records were handed in whose bytes are neither in a file nor in a pipe: not to be committed.
     [[nodiscard]] bool holds_last_copy() const;
     // Hands on what is held, although something better may come.
@@ -129,6 +133,13 @@ class Recorder : public CaptureSink {
     void reject(const tw_start& start);
     void save(ContainerLog& log);
     static void flush(ContainerLog& log);
+    static bool holds_last_copy(const Run& run);
+    static void let_go(Run& run);
+    static void save_checkpoint(Run& run);
+    // What is known of its streams is older than what the kernel counts.
+    [[nodiscard]] bool is_behind(std::uint64_t run) const {
+        return capture_.spills() && capture_.waits_in_spill(run);
+    }
     void finish_run(std::uint64_t key, Run& run, const StreamsLook& look);
     void close_run(Run& run);
 

@@ -79,8 +79,12 @@ void StreamRecorder::on_gap(std::uint64_t position, std::uint64_t length, GapRea
                             std::uint64_t time) {
     const std::int64_t wall = wall_time(time);
     counters_.bytes += length;
-    counters_.lost += length;
-    ++counters_.gaps;
+    if (reason == GapReason::rotated) {
+        counters_.skipped += length;
+    } else {
+        counters_.lost += length;
+        ++counters_.gaps;
+    }
     counters_.last_write_ns = wall;
     splitter_.gap(position, Gap{length, reason}, wall);
 }

@@ -41,6 +41,8 @@ class StreamRecorder : public StreamSink {
         settled_ = ends;
         assembler_->settle(ends);
     }
+    // What stands before was given up.
+    void skip(const StreamEnds& to) { assembler_->skip(to); }
     [[nodiscard]] const StreamEnds& settled() const { return settled_; }
     Assembler& assembler() { return *assembler_; }
     [[nodiscard]] const Assembler& assembler() const { return *assembler_; }

@@ -13,6 +13,7 @@ namespace {
 
 using protobuf::bytes_size;
 using protobuf::Fields;
+using protobuf::Fixed;
 using protobuf::number_size;
 using protobuf::put_bytes;
 using protobuf::put_number;
@@ -56,7 +57,8 @@ std::size_t get_length(std::string_view bytes) {
     return length;
 }
 
-void put_partial(std::string& out, const Partial& partial) {
+template <class Out>
+void put_partial(Out& out, const Partial& partial) {
     std::size_t size = 0;
     if (partial.last) size += number_size(1, 1);
     if (!partial.id.empty()) size += bytes_size(2, partial.id.size());
@@ -69,7 +71,8 @@ void put_partial(std::string& out, const Partial& partial) {
     if (partial.ordinal != 0) put_number(out, 3, static_cast<std::uint32_t>(partial.ordinal));
 }
 
-void put_writer(std::string& out, const Writer& writer) {
+template <class Out>
+void put_writer(Out& out, const Writer& writer) {
     put_varint(out, field_writer << 3U | wire_bytes);
     std::size_t size = 0;
     if (writer.pid != 0) size += number_size(1, writer.pid);
@@ -83,12 +86,34 @@ void put_writer(std::string& out, const Writer& writer) {
     if (writer.ns_pid != 0) put_number(out, 4, writer.ns_pid);
 }
 
-void put_gap(std::string& out, const Gap& gap) {
+template <class Out>
+void put_gap(Out& out, const Gap& gap) {
     const auto reason = static_cast<std::uint64_t>(gap.reason);
     put_varint(out, field_gap << 3U | wire_bytes);
     put_varint(out, number_size(1, gap.bytes) + number_size(2, reason));
     put_number(out, 1, gap.bytes);
     put_number(out, 2, reason);
+}
+
+// Sizes of an entry's pieces but for its line, so that they can be made on the stack: a tag has 2
+// bytes at most, a number 10.
+constexpr std::size_t number_room = 12;
+constexpr std::size_t most_before_line = 2 + gap_source_stdout.size() + 2 * number_room;
+constexpr std::size_t common_id = 64;                                             // Docker's ids
+constexpr std::size_t common_comm = 16;                                           // TASK_COMM_LEN
+constexpr std::size_t most_behind_line = (2 + 2 + 4 * number_room + common_id) +  // partial
+                                         2 * number_room +                        // position, run
+                                         (2 + 2 + 4 * number_room + common_comm) +
+                                         (2 + 2 + 2 * number_room);  // writer, gap
+
+template <class Out>
+void put_behind_line(Out& out, const Entry& entry) {
+    if (entry.partial) put_partial(out, *entry.partial);
+    out += entry.attributes;
+    if (entry.position != 0) put_number(out, field_position, entry.position);
+    if (entry.run != 0) put_number(out, field_run, entry.run);
+    if (entry.writer) put_writer(out, *entry.writer);
+    if (entry.gap) put_gap(out, *entry.gap);
 }
 
 bool decode_partial(std::string_view message, Partial& partial) {
@@ -211,23 +236,35 @@ class LocalFormat : public LogFormat {
 }  // namespace
 
 void append(const Entry& entry, std::string& out) {
-    const std::size_t begin = out.size();
-    out.append(length_size, '\0');
-    put_bytes(out, field_source, stored_source(entry));
+    // What stands before the line, and what stands behind it.
+    Fixed<length_size + most_before_line> head;
+    for (std::size_t i = 0; i < length_size; ++i) head += '\0';
+    put_bytes(head, field_source, stored_source(entry));
     if (entry.time_ns != 0) {
-        put_number(out, field_time_nano, static_cast<std::uint64_t>(entry.time_ns));
+        put_number(head, field_time_nano, static_cast<std::uint64_t>(entry.time_ns));
     }
-    if (!entry.line.empty()) put_bytes(out, field_line, entry.line);
-    if (entry.partial) put_partial(out, *entry.partial);
-    out += entry.attributes;
-    if (entry.position != 0) put_number(out, field_position, entry.position);
-    if (entry.run != 0) put_number(out, field_run, entry.run);
-    if (entry.writer) put_writer(out, *entry.writer);
-    if (entry.gap) put_gap(out, *entry.gap);
-    const std::size_t size = out.size() - begin - length_size;
-    out.append(length_size, '\0');
-    put_length(out.data() + begin, size);
-    put_length(out.data() + begin + length_size + size, size);
+    if (!entry.line.empty()) {
+        put_varint(head, field_line << 3U | wire_bytes);
+        put_varint(head, entry.line.size());
+    }
+    const bool is_common = entry.attributes.empty() &&
+                           (!entry.partial || entry.partial->id.size() <= common_id) &&
+                           (!entry.writer || entry.writer->comm.size() <= common_comm);
+    if (is_common) {
+        Fixed<most_behind_line + length_size> tail;
+        put_behind_line(tail, entry);
+        const std::size_t size = head.used() - length_size + entry.line.size() + tail.used();
+        put_length(head.data(), size);
+        for (std::size_t i = 0; i < length_size; ++i) tail += head.data()[i];
+        out.append(head.view()).append(entry.line).append(tail.view());
+        return;
+    }
+    std::string tail;
+    put_behind_line(tail, entry);
+    const std::size_t size = head.used() - length_size + entry.line.size() + tail.size();
+    put_length(head.data(), size);
+    tail.append(head.view().substr(0, length_size));
+    out.append(head.view()).append(entry.line).append(tail);
 }
 
 Frame decode(std::string_view bytes) {

@@ -15,6 +15,8 @@ std::string_view gap_reason_text(GapReason reason) {
             return "the log could not be written";
         case GapReason::unread:
             return "left in the pipe, nobody read it";
+        case GapReason::rotated:
+            return "more came after it than the log keeps";
     }
     return "unknown reason";
 }

@@ -41,6 +41,7 @@ enum class GapReason : std::uint8_t {
     zero_copy = 3,  // moved without a copy in user memory: sendfile, splice, tee, vmsplice …
     store = 4,      // captured, but the log could not be written (disk full, I/O error)
     unread = 5,     // left in the pipe when the last reader was gone
+    rotated = 6,    // given up because so much came after it that the log would not keep it
 };
 
 std::string_view gap_reason_text(GapReason reason);

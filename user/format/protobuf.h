@@ -2,8 +2,10 @@
 // read with every length checked. Source: protobuf.dev/programming-guides/encoding.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <optional>
 #include <string>
@@ -18,7 +20,32 @@ enum WireType : std::uint32_t {
     wire_fixed32 = 5
 };
 
-inline void put_varint(std::string& out, std::uint64_t value) {
+// What is put goes to a std::string, or to a Fixed, which does not look whether there is room.
+
+// At most `size` bytes, which whoever puts something in has counted.
+template <std::size_t size>
+class Fixed {
+ public:
+    Fixed& operator+=(char byte) {
+        bytes_[used_++] = byte;
+        return *this;
+    }
+    Fixed& operator+=(std::string_view bytes) {
+        std::memcpy(bytes_.data() + used_, bytes.data(), bytes.size());
+        used_ += bytes.size();
+        return *this;
+    }
+    [[nodiscard]] std::size_t used() const { return used_; }
+    [[nodiscard]] char* data() { return bytes_.data(); }
+    [[nodiscard]] std::string_view view() const { return {bytes_.data(), used_}; }
+
+ private:
+    std::array<char, size> bytes_;
+    std::size_t used_ = 0;
+};
+
+template <class Out>
+void put_varint(Out& out, std::uint64_t value) {
     while (value >= 0x80) {
         out += static_cast<char>(value | 0x80U);
         value >>= 7U;
@@ -26,12 +53,14 @@ inline void put_varint(std::string& out, std::uint64_t value) {
     out += static_cast<char>(value);
 }
 
-inline void put_number(std::string& out, std::uint32_t field, std::uint64_t value) {
+template <class Out>
+void put_number(Out& out, std::uint32_t field, std::uint64_t value) {
     put_varint(out, field << 3U | wire_varint);
     put_varint(out, value);
 }
 
-inline void put_bytes(std::string& out, std::uint32_t field, std::string_view bytes) {
+template <class Out>
+void put_bytes(Out& out, std::uint32_t field, std::string_view bytes) {
     put_varint(out, field << 3U | wire_bytes);
     put_varint(out, bytes.size());
     out += bytes;

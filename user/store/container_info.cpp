@@ -27,6 +27,7 @@ json counters_json(const StreamCounters& counters) {
             {"bytes", counters.bytes},
             {"lost", counters.lost},
             {"gaps", counters.gaps},
+            {"skipped", counters.skipped},
             {"last_write_ns", counters.last_write_ns}};
 }
 
@@ -51,6 +52,7 @@ StreamCounters counters_from(const json& value) {
     read_number(value, "bytes", counters.bytes);
     read_number(value, "lost", counters.lost);
     read_number(value, "gaps", counters.gaps);
+    read_number(value, "skipped", counters.skipped);
     read_number(value, "last_write_ns", counters.last_write_ns);
     return counters;
 }

@@ -20,6 +20,7 @@ struct StreamCounters {
     std::uint64_t bytes = 0;         // written by the container, lost ones included
     std::uint64_t lost = 0;          // of these, not in the log
     std::uint64_t gaps = 0;          // number of places where they are missing
+    std::uint64_t skipped = 0;       // of bytes: rotated out before they were in a file
     std::int64_t last_write_ns = 0;  // Unix time; 0: never
 
     bool operator==(const StreamCounters&) const = default;

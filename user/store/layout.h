@@ -15,6 +15,11 @@ inline constexpr std::string_view log_file = "container-cached.log";
 inline constexpr mode_t directory_mode = 0700;
 inline constexpr mode_t file_mode = 0640;
 
+// What waits for the daemon because it came faster than it could be written.
+inline std::string spill_file(const std::string& store) {
+    return store + "/spill";
+}
+
 inline std::string containers_directory(const std::string& store) {
     return store + "/containers";
 }

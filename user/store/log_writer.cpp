@@ -151,6 +151,16 @@ void LogWriter::append(const Entry& entry) {
     for (const auto& copy : copies_) copy->append(described);
 }
 
+std::uint64_t LogWriter::retained_bytes() const {
+    const LogFileWriter::Options& options = cached_->options();
+    if (options.max_size <= 0) return 0;
+    // An entry takes up at least as much as the bytes that it is of, and a file may be so much
+    // larger than its limit: a piece of a line of which each byte is escaped by six.
+    constexpr std::uint64_t longest_entry = 128 * 1024;
+    return static_cast<std::uint64_t>(options.max_file) *
+           (static_cast<std::uint64_t>(options.max_size) + longest_entry);
+}
+
 bool LogWriter::has_pending() const {
     return cached_->has_pending() ||
            std::any_of(copies_.begin(), copies_.end(),

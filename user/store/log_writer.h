@@ -60,6 +60,8 @@ class LogWriter {
 
     // Bytes of streams that are missing in the cached log and of which no gap entry tells yet.
     [[nodiscard]] std::uint64_t dropped_bytes() const { return cached_->dropped_bytes(); }
+    // Bytes of output behind which nothing older is left in any of the logs; 0: all is kept.
+    [[nodiscard]] std::uint64_t retained_bytes() const;
     // Of the cached log.
     [[nodiscard]] const Recovery& recovery() const { return cached_->recovery(); }
     // What the user should know about the logs as they were opened; a line each.

@@ -58,6 +58,9 @@ class Assembler {
     virtual void settle(const StreamEnds& ends) = 0;
     // Time goes by (CLOCK_BOOTTIME, ns): what was held in hope of something better goes on.
     virtual void tick(std::uint64_t now) = 0;
+    // What was not passed in before these positions was given up, because the log would not keep it
+    // (GapReason::rotated).
+    virtual void skip(const StreamEnds& to) = 0;
     // Nothing more comes from either end. looked: how they stood when the pipe was last looked
     // into.
     virtual void end(const StreamEnds& ends, const StreamEnds& looked) = 0;

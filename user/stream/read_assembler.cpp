@@ -346,6 +346,24 @@ void ReadAssembler::settle(const StreamEnds& ends) {
     }
 }
 
+void ReadAssembler::skip(const StreamEnds& to) {
+    hand_on(Wait::no_longer);
+    std::uint64_t until = to.read;
+    if (nobody_reads_) {
+        const std::int64_t written = static_cast<std::int64_t>(to.written) + shift_;
+        until = std::max(until, static_cast<std::uint64_t>(std::max<std::int64_t>(written, 0)));
+    }
+    if (until <= next_) return;
+    held_bytes_ -= current_.bytes.size();
+    current_ = {};
+    debt_ = 0;
+    const std::uint64_t position = next_;
+    next_ = until;
+    sink_.on_gap(position, until - position, GapReason::rotated, last_time_);
+    forget_late_writes({});
+    hand_on(Wait::for_writes);
+}
+
 void ReadAssembler::tick(std::uint64_t now) {
     if (reads_.empty()) return;
     if (now > reads_.begin()->second.time + attribution_wait_ns) hand_on(Wait::no_longer);

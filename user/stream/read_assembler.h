@@ -25,6 +25,7 @@ class ReadAssembler : public Assembler {
               GapReason reason, std::uint64_t time) override;
     void settle(const StreamEnds& ends) override;
     void tick(std::uint64_t now) override;
+    void skip(const StreamEnds& to) override;
     void end(const StreamEnds& ends, const StreamEnds& looked) override;
 
     void resume(std::uint64_t position) override { next_ = position; }

@@ -128,6 +128,18 @@ void TerminalAssembler::settle(const StreamEnds& ends) {
     }
 }
 
+void TerminalAssembler::skip(const StreamEnds& to) {
+    const auto after = reads_.lower_bound(to.read);
+    if (after != reads_.begin()) {
+        const auto& [position, read] = *std::prev(after);
+        settle({.read = std::min(to.read, position + read.length)});
+    }
+    if (to.read <= next_) return;
+    const std::uint64_t position = next_;
+    next_ = to.read;
+    sink_.on_gap(position, to.read - position, GapReason::rotated, last_time_);
+}
+
 void TerminalAssembler::end(const StreamEnds& ends, const StreamEnds&) {
     settle(ends);
     if (was_read_) return;

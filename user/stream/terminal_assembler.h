@@ -22,6 +22,7 @@ class TerminalAssembler : public Assembler {
               GapReason reason, std::uint64_t time) override;
     void settle(const StreamEnds& ends) override;
     void tick(std::uint64_t) override {}
+    void skip(const StreamEnds& to) override;
     void end(const StreamEnds& ends, const StreamEnds& looked) override;
 
     void resume(std::uint64_t position) override { next_ = position; }

@@ -109,6 +109,20 @@ void WriteAssembler::settle(const StreamEnds& ends) {
     hand_on();
 }
 
+void WriteAssembler::skip(const StreamEnds& to) {
+    // What is held stands before: holes between it are of another kind.
+    const auto after = pieces_.lower_bound(to.written);
+    if (after != pieces_.begin()) {
+        const auto& [position, piece] = *std::prev(after);
+        settle({.written = std::min(to.written, position + piece.length)});
+    }
+    if (to.written <= next_) return;
+    const std::uint64_t position = next_;
+    next_ = to.written;
+    sink_.on_gap(position, to.written - position, GapReason::rotated, last_time_);
+    hand_on();
+}
+
 std::optional<std::uint64_t> WriteAssembler::oldest_waiting() const {
     if (pieces_.empty()) return std::nullopt;
     return pieces_.begin()->second.time;

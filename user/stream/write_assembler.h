@@ -20,6 +20,7 @@ class WriteAssembler : public Assembler {
     void read(std::uint64_t, std::string_view, std::uint64_t, GapReason, std::uint64_t) override {}
     void settle(const StreamEnds& ends) override;
     void tick(std::uint64_t) override {}
+    void skip(const StreamEnds& to) override;
     void end(const StreamEnds& ends, const StreamEnds&) override { settle(ends); }
 
     void resume(std::uint64_t position) override { next_ = position; }

@@ -1,0 +1,185 @@
+"""More than can be written: bursts of many rings, floods that do not end, and what lies beside them.
+The daemon is kept behind by more formats than it can write at the speed of a pipe, and the ring is
+small, so that all of it goes through the spill."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import tempfile
+import threading
+import unittest
+
+import harness
+from harness import TOOLS, DaemonTestCase, Twinlog, gap_of, text_of
+
+SLOW = ("--format", "json-file,cri,raw", "--no-compress")
+LINE = 65536
+
+
+class Writer:
+    """A process that waits for a word and then writes; what comes out of its pipe goes to a file, or is
+    only counted."""
+
+    def __init__(self, *command, keep=True):
+        self.out = tempfile.TemporaryFile() if keep else open(os.devnull, "wb")
+        self.process = subprocess.Popen(
+            ["sh", "-c", 'read go; exec "$@"', "-", TOOLS / "writer", *map(str, command)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.reader = subprocess.Popen(["cat"], stdin=self.process.stdout, stdout=self.out)
+        self.process.stdout.close()
+        self.container = f"pid-{self.process.pid}"
+
+    def go(self):
+        self.process.stdin.write(b"go\n")
+        self.process.stdin.close()
+
+    def wait(self):
+        """What it said on stderr, once it has ended and its reader has all."""
+        said = self.process.stderr.read()
+        self.process.stderr.close()
+        self.process.wait(harness.DEADLINE)
+        self.reader.wait(harness.DEADLINE)
+        return said
+
+    def text(self):
+        self.out.seek(0)
+        return self.out.read()
+
+    def close(self):
+        for process in (self.process, self.reader):
+            process.kill()
+            process.wait()
+        for pipe in (self.process.stdin, self.process.stderr):
+            pipe.close()
+        self.out.close()
+
+
+class Burst(DaemonTestCase):
+    @classmethod
+    def before_daemon(cls):
+        cls.daemon_options = ("--container", "none-has-this-name")
+
+    def writer(self, *command, **options):
+        writer = Writer(*command, **options)
+        self.addCleanup(writer.close)
+        return writer
+
+    def daemon_of(self, *writers, ring="16m", options=()):
+        pids = [word for writer in writers for word in ("--pid", writer.process.pid)]
+        return self.daemon(*pids, "--ring-size", ring, *SLOW, *options)
+
+    def spill_of(self, daemon):
+        return daemon.store / "spill"
+
+    def check_whole(self, daemon, writer):
+        out, _ = daemon.whole_logs(writer.container)
+        self.assertSameBytes(out, writer.text(), "stdout")
+        self.check_positions(daemon.entries(writer.container))
+        stdout = daemon.info(writer.container)["streams"]["stdout"]
+        self.assertEqual((stdout["lost"], stdout["gaps"], stdout["skipped"]), (0, 0, 0))
+
+    def test_many_rings(self):
+        burst = self.writer("burst", 2500, LINE)
+        daemon = self.daemon_of(burst, options=("--max-size", "-1"))
+        self.assertFalse(self.spill_of(daemon).exists())
+        burst.go()
+        harness.wait_until(self.spill_of(daemon).exists, "the spill")
+        burst.wait()
+        self.check_whole(daemon, burst)
+        self.assertEqual(daemon.stop(), 0)
+        self.assertFalse(self.spill_of(daemon).exists())
+
+    def test_stopped_while_it_is_behind(self):
+        burst = self.writer("burst", 2500, LINE)
+        daemon = self.daemon_of(burst, options=("--max-size", "-1"))
+        burst.go()
+        harness.wait_until(self.spill_of(daemon).exists, "the spill")
+        burst.wait()
+        self.assertEqual(daemon.stop(), 0)
+        self.check_whole(daemon, burst)
+        self.assertFalse(self.spill_of(daemon).exists())
+
+    def test_killed_while_it_is_behind(self):
+        burst = self.writer("burst", 2500, LINE)
+        options = ("--max-size", "-1")
+        daemon = self.daemon_of(burst, options=options)
+        burst.go()
+        kills = 0
+        for _ in range(6):
+            if kills > 0 and not self.spill_of(daemon).exists():
+                break
+            harness.wait_until(self.spill_of(daemon).exists, "the spill")
+            daemon.stop(signal.SIGKILL)
+            kills += 1
+            daemon.start("--pid", burst.process.pid, "--ring-size", "16m", *SLOW, *options)
+        burst.wait()
+        self.check_whole(daemon, burst)
+        print(f"  ({kills} kills)", flush=True)
+
+    def test_full(self):
+        """A flood that has neither ring nor spill left: exact gaps, in its own log alone."""
+        stop = pathlib.Path(tempfile.mkdtemp(prefix="twinlog-burst-")) / "stop"
+        self.addCleanup(lambda: (stop.unlink(missing_ok=True), stop.parent.rmdir()))
+        flood = self.writer("flood", stop, keep=False)
+        quiet = self.writer("forever")
+        daemon = self.daemon_of(flood, quiet,
+                                options=("--spill", "16m", "--max-size", "20m", "--max-file", "40"))
+        harness.wait_until(lambda: True, "")
+        flood.go()
+
+        def lost():
+            info = daemon.directory(flood.container) / "container.json"
+            return info.exists() and daemon.info(flood.container)["streams"]["stdout"]["lost"] > 0
+
+        harness.wait_until(lost, "a loss")
+        stop.touch()
+        written = int(flood.wait())
+        daemon.whole_logs(flood.container)
+        entries = [e for e in daemon.entries(flood.container) if e.source.endswith("stdout")]
+        at = entries[0].extra.get(1000, [0])[0]
+        missing = 0
+        for entry in entries:
+            self.assertEqual(entry.extra.get(1000, [0])[0], at)
+            gap = gap_of(entry)
+            missing += gap or 0
+            at += len(text_of(entry)) if gap is None else gap
+        self.assertEqual(at, written)
+        stdout = daemon.info(flood.container)["streams"]["stdout"]
+        self.assertEqual(stdout["bytes"], written)
+        self.assertGreaterEqual(stdout["lost"], missing)
+        print(f"  ({written} bytes, {stdout['lost']} of them in gaps)", flush=True)
+
+    def test_the_newest_is_kept(self):
+        """A flood that its log would not keep: what is kept is its end, without a gap."""
+        directory = pathlib.Path(tempfile.mkdtemp(prefix="twinlog-burst-"))
+        stop = directory / "stop"
+        self.addCleanup(lambda: (stop.unlink(missing_ok=True), directory.rmdir()))
+        flood = self.writer("flood", stop, keep=False)
+        daemon = self.daemon_of(flood, ring="64m", options=("--max-size", "2m", "--max-file", "3"))
+        flood.go()
+
+        def skipped():
+            info = daemon.directory(flood.container) / "container.json"
+            return info.exists() and daemon.info(flood.container)["streams"]["stdout"]["skipped"] > 0
+
+        harness.wait_until(skipped, "something to be skipped")
+        timer = threading.Timer(3, stop.touch)
+        timer.start()
+        written = int(flood.wait())
+        timer.join()
+        daemon.whole_logs(flood.container)
+        entries = [e for e in daemon.entries(flood.container) if e.source.endswith("stdout")]
+        at = entries[0].extra[1000][0]
+        for entry in entries:
+            self.assertIsNone(gap_of(entry))
+            self.assertEqual(entry.extra[1000][0], at)
+            at += len(text_of(entry))
+        self.assertEqual(at, written)
+        stdout = daemon.info(flood.container)["streams"]["stdout"]
+        self.assertEqual((stdout["bytes"], stdout["lost"], stdout["gaps"]), (written, 0, 0))
+        print(f"  ({written} bytes, {stdout['skipped']} of them skipped)", flush=True)
+
+
+if __name__ == "__main__":
+    harness.main()

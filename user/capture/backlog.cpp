@@ -1,0 +1,212 @@
+#include "capture/backlog.h"
+
+#include <linux/bpf.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+
+namespace twinlog {
+
+namespace {
+
+// The ring may be so full before records are moved: a flood that is alone may fill half of it, so
+// there is as much room left for what comes while the mover wakes up.
+constexpr std::uint64_t moved_from = 4;  // part of the ring
+// Moved at once: the lock is held for some milliseconds.
+constexpr std::uint64_t move_batch = 8ULL << 20;
+// How often the mover looks while the recorder is at work. A flood of 2 GB/s writes 4 MB meanwhile.
+constexpr std::chrono::milliseconds mover_tick{2};
+// What the mover does is short and cannot wait: at a lower priority a flood would displace it.
+constexpr int mover_nice = -15;
+
+}  // namespace
+
+Backlog::Backlog(Ring ring, std::uint64_t ring_size, std::span<tw_state> states, Spill spill)
+    : ring_(std::move(ring)),
+      ring_size_(ring_size),
+      states_(states),
+      spill_(std::move(spill)),
+      spills_(spill_.waits()) {
+    if (spill_.usable()) mover_ = std::thread([this] { run_mover(); });
+}
+
+Backlog::~Backlog() {
+    if (!mover_.joinable()) return;
+    {
+        const std::lock_guard guard(busy_guard_);
+        stop_ = true;
+    }
+    busy_changed_.notify_one();
+    mover_.join();
+}
+
+void Backlog::run_mover() {
+    // Of this thread alone. Without the right to it the mover is only less prompt.
+    ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), mover_nice);
+    std::unique_lock guard(busy_guard_);
+    while (!stop_) {
+        if (!reader_busy_) {
+            busy_changed_.wait(guard);
+            continue;
+        }
+        busy_changed_.wait_for(guard, mover_tick);
+        if (stop_ || !reader_busy_) continue;
+        guard.unlock();
+        {
+            const auto held = lock();
+            spills();
+        }
+        guard.lock();
+    }
+}
+
+void Backlog::set_reader_busy(bool busy) {
+    if (!mover_.joinable() || reader_busy_ == busy) return;
+    {
+        const std::lock_guard guard(busy_guard_);
+        reader_busy_ = busy;
+    }
+    if (busy) busy_changed_.notify_one();
+}
+
+bool Backlog::waits() const {
+    return spill_.waits() || ring_.produced() - ring_.cursor() >= ring_size_ / moved_from;
+}
+
+bool Backlog::spills() {
+    if (!spill_.usable() && !spills_) return false;
+    if (!spills_) {
+        if (unread() < ring_size_ / moved_from || refused_) {
+            refused_ = false;
+            return false;
+        }
+        begin();
+    }
+    if (!refused_) move(std::min(ring_.produced(), ring_.cursor() + move_batch));
+    // The recorder has caught up.
+    if (!spill_.waits() && (refused_ || unread() < ring_size_ / moved_from)) spills_ = false;
+    return spills_;
+}
+
+// What the recorder has in hand is kept in the spill as well, so that its room can be given back
+// before the recorder has it in its files.
+void Backlog::begin() {
+    const std::uint64_t cursor = ring_.cursor();
+    spills_ = true;
+    if (ring_.committed() == cursor) return;
+    taken_.clear();
+    ring_.rewind();
+    while (ring_.cursor() < cursor && move(std::min(cursor, ring_.cursor() + move_batch))) {
+    }
+    spill_.mark_read();
+    // The disk refused the rest: it stays in the ring until the recorder is done with it.
+    while (ring_.cursor() < cursor) {
+        const auto payload = ring_.next(cursor);
+        std::uint64_t run = 0;
+        if (const auto record = look(payload, run)) take(*record->head, payload.size());
+    }
+}
+
+std::optional<RingRecord> Backlog::look(std::span<const std::byte> payload, std::uint64_t& run) {
+    if (payload.size() < sizeof(tw_data)) return std::nullopt;
+    const auto& head = *reinterpret_cast<const tw_data*>(payload.data());
+    if (head.slot >= states_.size() || head.captured > payload.size() - sizeof(tw_data)) {
+        return std::nullopt;
+    }
+    const tw_state& state = states_[head.slot];
+    if (state.id != head.stream) return std::nullopt;  // given up meanwhile
+    run = state.run;
+    return RingRecord{&head, payload};
+}
+
+void Backlog::take(const tw_data& head, std::size_t size) {
+    const std::uint64_t room = TW_RING_ROOM(size);
+    if (!taken_.empty() && taken_.back().stream == head.stream) {
+        taken_.back().room += room;
+        return;
+    }
+    taken_.push_back({head.slot, head.stream, room});
+}
+
+void Backlog::give_back() {
+    for (const Taken& taken : taken_) {
+        tw_state& state = states_[taken.slot];
+        if (state.id != taken.stream) continue;
+        std::atomic_ref(state.consumed)
+            .store(state.consumed + taken.room, std::memory_order_relaxed);
+    }
+    taken_.clear();
+    ring_.commit();
+    spill_.forget_known(ring_.cursor());
+}
+
+// False: the disk has no room for all of it.
+bool Backlog::move(std::uint64_t end) {
+    std::uint64_t done = ring_.cursor();
+    bool full = false;
+    while (!full && ring_.cursor() < end) {
+        const auto payload = ring_.next(end);
+        std::uint64_t run = 0;
+        if (const auto record = look(payload, run)) {
+            if (!spill_.knows(run, ring_.cursor())) {
+                const std::span frame(payload.data() - BPF_RINGBUF_HDR_SZ,
+                                      TW_RING_ROOM(payload.size()));
+                if (spill_.append(run, frame) == Spill::Appended::failed) {
+                    full = true;
+                    break;
+                }
+            }
+            take(*record->head, payload.size());
+        }
+        done = ring_.cursor();
+    }
+    auto flushed = spill_.flush(done);
+    if (!flushed) {
+        // The same records again, less those that made it.
+        taken_.clear();
+        ring_.rewind();
+        fail_with(std::move(flushed).error());
+        return false;
+    }
+    ring_.seek(done);
+    give_back();
+    if (!full) {
+        reported_code_ = 0;
+        return true;
+    }
+    if (auto error = spill_.take_error()) fail_with(std::move(*error));
+    refused_ = true;
+    return false;
+}
+
+void Backlog::fail_with(Error error) {
+    refused_ = true;
+    if (error.code == reported_code_) return;
+    reported_code_ = error.code;
+    error_ = std::move(error);
+}
+
+std::optional<Error> Backlog::take_error() {
+    if (error_) return std::exchange(error_, std::nullopt);
+    return spill_.take_error();
+}
+
+std::optional<RingRecord> Backlog::next(std::uint64_t end) {
+    while (ring_.cursor() < end) {
+        const auto payload = ring_.next(end);
+        std::uint64_t run = 0;
+        auto record = look(payload, run);
+        if (!record) continue;
+        take(*record->head, payload.size());
+        if (!spill_.knows(run, ring_.cursor())) return record;
+    }
+    return std::nullopt;
+}
+
+void Backlog::commit() {
+    if (uncommitted() > 0) give_back();
+}
+
+}  // namespace twinlog
