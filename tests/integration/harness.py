@@ -298,22 +298,26 @@ def frames(data):
         at = end + 4
 
 
-def local_entries(path):
-    """All entries of a log in Docker's local format (moby daemon/logger/local), written apart from
+def entries_of(file):
+    """All entries of one file in Docker's local format (moby daemon/logger/local), written apart from
     the program's own reader."""
     entries = []
-    for file in file_set(path):
-        data = gzip.open(file).read() if file.suffix == ".gz" else file.read_bytes()
-        for message in frames(data):
-            fields = _fields(message)
-            partial = None
-            if fields.get(4, [0])[0]:
-                inner = _fields(fields[5][0])
-                partial = (inner.get(3, [0])[0], bool(inner.get(1, [0])[0]))
-            extra = {number: values for number, values in fields.items() if number >= 1000}
-            entries.append(Entry(fields[1][0].decode(), fields.get(2, [0])[0],
-                                 bytes(fields.get(3, [b""])[0]), partial, extra))
+    data = gzip.open(file).read() if file.suffix == ".gz" else file.read_bytes()
+    for message in frames(data):
+        fields = _fields(message)
+        partial = None
+        if fields.get(4, [0])[0]:
+            inner = _fields(fields[5][0])
+            partial = (inner.get(3, [0])[0], bool(inner.get(1, [0])[0]))
+        extra = {number: values for number, values in fields.items() if number >= 1000}
+        entries.append(Entry(fields[1][0].decode(), fields.get(2, [0])[0],
+                             bytes(fields.get(3, [b""])[0]), partial, extra))
     return entries
+
+
+def local_entries(path):
+    """The same of a rotated log."""
+    return [entry for file in file_set(path) for entry in entries_of(file)]
 
 
 def json_entries(path):
