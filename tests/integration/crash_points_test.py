@@ -144,6 +144,8 @@ class CrashPoints(unittest.TestCase):
         for group in self.groups:
             out, err = group.output(1), group.output(2)
             directory = self.directory_of(group)
+            if not (directory / "container-cached.log").exists():
+                return False
             plain = [name for name in os.listdir(directory) if re.search(r"\.(\d+|tmp)$", name)]
             if plain != ["checkpoint.1"] or self.positions(directory) != (out.rfind(b"\n") + 1, len(err)):
                 return False

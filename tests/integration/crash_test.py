@@ -1,6 +1,8 @@
 """Exactly once: daemons that are killed, stopped and started again while containers write."""
 
+import json
 import os
+import pathlib
 import random
 import re
 import signal
@@ -115,6 +117,60 @@ class Crash(DockerTestCase):
         again = own("stop", check=False)
         self.assertEqual(again.returncode, 1)
         self.assertIn(b"no twinlog daemon runs with this store", again.stderr)
+
+    def pins_of(self, before):
+        (pins,) = set(os.listdir("/sys/fs/bpf")) - before
+        return pathlib.Path("/sys/fs/bpf") / pins
+
+    def test_another_layout_is_refused(self):
+        """Maps of another version are never misread, and the way out works."""
+        before = set(os.listdir("/sys/fs/bpf"))
+        own = self.daemon()
+        container = self.docker.run("sh", "-c", "echo before")
+        self.assertEqual(own.whole_logs(container), (b"before\n", b""))
+        own.stop(signal.SIGKILL)
+        pins = self.pins_of(before)
+        about = ("map", "lookup", "pinned", pins / "about", "key", "0", "0", "0", "0")
+        value = json.loads(harness.run("bpftool", "-j", *about).stdout)["value"]
+        value = [str(int(byte, 0)) for byte in value]
+        value[0] = str((int(value[0]) + 1) % 256)
+        harness.run("bpftool", "map", "update", *about[2:], "value", *value)
+        held = own.entries(container)
+        refused = own("run", check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(b"another layout of its maps", refused.stderr)
+        self.assertIn(b"twinlog stop", refused.stderr)
+        self.assertTrue(pins.exists())
+        self.assertIn(pins.name, harness.run(harness.TWINLOG, "doctor").stdout.decode())
+        own("stop")
+        self.assertFalse(pins.exists())
+        own.start()
+        self.assertEqual(own.entries(container), held)
+
+    def test_flood_while_no_daemon_runs(self):
+        """What waits in the kernel is bounded, and the next daemon tells what did not fit."""
+        before = set(os.listdir("/sys/fs/bpf"))
+        own = self.daemon("--ring-size", "4m", "--max-size", "-1")
+        own.stop(signal.SIGKILL)
+        pins = self.pins_of(before)
+
+        def memory():
+            return [json.loads(harness.run("bpftool", "-j", "map", "show", "pinned", pins / name).stdout)["bytes_memlock"]
+                    for name in ("events", "output", "streams", "states", "runs", "inits")]
+
+        at_first = memory()
+        container = self.docker.run("writer", "flood", "/stop", 64, driver="none")
+        self.assertEqual(memory(), at_first)
+        own.start("--ring-size", "4m", "--max-size", "-1")
+        _, said = own.whole_logs(container)
+        written = 64 << 20
+        self.assertIn(b"%d\n" % written, said)
+        stdout = own.info(container)["streams"]["stdout"]
+        self.assertEqual(stdout["bytes"], written)
+        logged = sum(len(harness.text_of(e)) for e in own.entries(container)
+                     if e.source == "stdout" and gap_of(e) is None)
+        self.assertEqual(logged + stdout["lost"], written)
+        self.assertGreater(stdout["lost"], 0)
 
     def test_sigterm_leaves_nothing(self):
         own = Twinlog()

@@ -52,9 +52,9 @@ def run(*argv, check=True, timeout=DEADLINE, **options):
     return done
 
 
-def library(function, *arguments):
+def library(function, *arguments, within=()):
     """Runs a function of scripts/lib.sh, so that there is one way to start a dockerd."""
-    return run("bash", "-euo", "pipefail", "-c", '. "$0"; "$@"', ROOT / "scripts/lib.sh", function,
+    return run(*within, "bash", "-euo", "pipefail", "-c", '. "$0"; "$@"', ROOT / "scripts/lib.sh", function,
                *arguments, timeout=120)
 
 
@@ -87,10 +87,13 @@ def system_call(pid):
 
 
 class Dockerd:
-    def __init__(self):
+    def __init__(self, *options, within=()):
+        """options: dockerd's; within: a command that runs its arguments, in which it is started."""
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="twinlog-docker-"))
+        self.directory.chmod(0o711)  # for containers whose root is nobody here
         self.socket = self.directory / "docker.sock"
-        library("start_dockerd", self.directory)
+        self.options, self.within = options, within
+        self.launch()
         try:
             tools = [TOOLS / name for name in ("writer", "writer32") if (TOOLS / name).exists()]
             library("import_image", self.socket, IMAGE, *tools)
@@ -98,11 +101,18 @@ class Dockerd:
             self.stop()
             raise
 
+    def launch(self):
+        library("start_dockerd", self.directory, *self.options, within=self.within)
+
+    def end(self):
+        """The daemon alone; what its containers do then depends on its options."""
+        library("stop_dockerd", self.directory)
+
     def stop(self):
         ids = self("ps", "-aq").stdout.split()
         if ids:
             self("rm", "-f", *[i.decode() for i in ids], check=False, timeout=120)
-        library("stop_dockerd", self.directory)
+        self.end()
         library("remove_dockerd_dir", self.directory)
 
     def __call__(self, *arguments, **options):

@@ -40,6 +40,18 @@ struct CaptureOptions {
     Pins pins;                              // where maps and programs outlive the daemon
 };
 
+// How full the ring is, as its writers and its reader see it. To be asked from any thread, for as
+// long as the Capture lives.
+class RingFill {
+ public:
+    virtual ~RingFill() = default;
+    // Bytes; a record takes up TW_RING_ROOM of its size.
+    [[nodiscard]] virtual std::uint64_t size() const = 0;
+    [[nodiscard]] virtual std::uint64_t free() const = 0;
+    // What of it the stream holds; 0 if it has been given up.
+    [[nodiscard]] virtual std::uint64_t held_by(const tw_file& file) const = 0;
+};
+
 struct StreamsLook {
     std::uint64_t at = 0;            // CLOCK_BOOTTIME, ns
     std::vector<tw_holder> holders;  // every process that has an end open, the runtime's included
@@ -91,6 +103,7 @@ class Capture {
     void commit();
     // Bytes of the ring that were handed out and not given back.
     [[nodiscard]] std::uint64_t uncommitted() const;
+    [[nodiscard]] const RingFill& fill() const;
 
     // How far the stream has come, by the kernel's counts.
     [[nodiscard]] StreamEnds ends(std::uint32_t slot) const;

@@ -12,6 +12,7 @@
 #include "base/unique_fd.h"
 #include "capture/pins.h"
 #include "cli/command.h"
+#include "daemon/frozen.h"
 #include "store/store.h"
 
 namespace twinlog {
@@ -28,6 +29,7 @@ Status stop(const std::string& path) {
     if (!daemon->has_value()) {
         if (!pins->exist()) return fail(path, "no twinlog daemon runs with this store");
         // One that ended without a word, or was told to keep the capture.
+        if (auto thawed = thaw_left(path); !thawed) return thawed;
         return pins->remove();
     }
     const pid_t pid = **daemon;
