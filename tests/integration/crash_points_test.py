@@ -144,8 +144,6 @@ class CrashPoints(unittest.TestCase):
         for group in self.groups:
             out, err = group.output(1), group.output(2)
             directory = self.directory_of(group)
-            if not (directory / "container-cached.log").exists():
-                return False
             plain = [name for name in os.listdir(directory) if re.search(r"\.(\d+|tmp)$", name)]
             if plain != ["checkpoint.1"] or self.positions(directory) != (out.rfind(b"\n") + 1, len(err)):
                 return False
@@ -154,11 +152,24 @@ class CrashPoints(unittest.TestCase):
 
     def wait_for_end_or_rest(self):
         deadline = time.monotonic() + harness.DEADLINE
-        while self.daemon.poll() is None and not self.settled():
-            self.assertLess(time.monotonic(), deadline, "the logs were not complete in time")
+        while self.daemon.poll() is None:
+            # Files are renamed while they are looked at.
+            with contextlib.suppress(FileNotFoundError):
+                if self.settled():
+                    break
+            if time.monotonic() > deadline:
+                self.fail(f"the logs were not complete in time: {self.state()}")
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.daemon.wait(0.05)
         self.daemon.terminate()
+
+    def state(self):
+        """What explains a failure: how far the logs are and where lives ended."""
+        logs = {group.name: (len(group.output(1)), len(group.output(2)), self.positions(self.directory_of(group)),
+                             sorted(name for name in os.listdir(self.directory_of(group)) if not name.endswith(".gz")))
+                for group in (*self.groups, self.brief)}
+        info = (self.directory_of(self.brief) / "container.json").read_text()
+        return f"{logs}\n{info}\nlives ended, by step: {self.ends}"
 
     def directory_of(self, group):
         return self.store / "containers" / group.name
@@ -191,6 +202,17 @@ class CrashPoints(unittest.TestCase):
             self.ended()
             self.spawn()
 
+    def finish(self):
+        """The writers end, and so does the daemon once it knows that."""
+        for puppet in self.puppets:
+            puppet.end()
+        for group in (*self.groups, self.brief):
+            group.wait()
+            info = self.directory_of(group) / "container.json"
+            harness.wait_until(lambda: not group.processes or b'"ended"' in info.read_bytes(), "the container's end")
+        self.daemon.terminate()
+        self.assertEqual(self.ended(), "")
+
     def test_every_point(self):
         self.first_life()
         self.start_writers()
@@ -204,14 +226,7 @@ class CrashPoints(unittest.TestCase):
             self.first_life()
         self.spawn()
         self.assertTrue(self.ready())
-        for puppet in self.puppets:
-            puppet.end()
-        for group in (*self.groups, self.brief):
-            group.wait()
-            harness.wait_until(lambda g=group: b'"ended"' in (self.directory_of(g) / "container.json").read_bytes(),
-                               "the end of the container")
-        self.daemon.terminate()
-        self.assertEqual(self.ended(), "")
+        self.finish()
         lines = sum(self.check(group) for group in (*self.groups, self.brief))
         for group in self.groups:
             at = {"stdout": 0, "stderr": 0}
@@ -222,6 +237,53 @@ class CrashPoints(unittest.TestCase):
         harness.run(TWINLOG, "verify", "--store", self.store)
         points = self.visited.read_text().splitlines()
         print(f"  ({lines} lines over {len(points)} kills at as many points)", flush=True)
+
+
+    def check_with_gaps(self, group):
+        """What is in the log stands where it was written, and gaps tell of all the rest. Returns how much."""
+        missing = 0
+        streams = {"stdout": group.output(1), "stderr": group.output(2)}
+        at = dict.fromkeys(streams, 0)
+        for entry in harness.local_entries(self.directory_of(group) / "container-cached.log"):
+            position, gap = entry.extra.get(1000, [0])[0], gap_of(entry)
+            self.assertEqual(position, at[entry.source], f"{group.name}: lives ended, by step: {self.ends}")
+            if gap is None:
+                text = text_of(entry)
+                self.assertEqual(text, streams[entry.source][position:position + len(text)])
+            missing += gap or 0
+            at[entry.source] += len(text) if gap is None else gap
+        # The last line of stdout has no newline in the stream.
+        self.assertEqual((at["stdout"] - 1, at["stderr"]), tuple(map(len, streams.values())))
+        return missing
+
+    def test_full_store(self):
+        """Killed at every point while there is no space left, and when there is space again."""
+        harness.run("mount", "-t", "tmpfs", "-o", "size=600k", "none", self.store)
+        self.addCleanup(harness.run, "umount", self.store)
+        self.options = ("--max-size", "-1")
+        self.first_life()
+        self.start_writers()
+        filler = self.store / "filler"
+        filler.write_bytes(bytes(200_000))
+        with contextlib.suppress(OSError), open(filler, "ab", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
+        for space in (False, True):
+            if space:
+                filler.unlink()
+            while True:
+                self.step()
+                self.daemon.terminate()
+                if not self.ended():
+                    break
+                self.first_life()
+            self.spawn()
+            self.assertTrue(self.ready())
+        self.step()
+        self.finish()
+        missing = sum(self.check_with_gaps(group) for group in self.groups)
+        self.assertGreater(missing, 0)
+        print(f"  ({missing} bytes in gaps, {len(self.visited.read_text().splitlines())} kills)", flush=True)
 
 
 if __name__ == "__main__":
