@@ -284,16 +284,13 @@ def _fields(message):
 
 
 def file_set(path):
-    """The files of a rotated log, oldest first."""
-    files = [path]
-    number = 1
-    while True:
-        older = [p for p in (path.with_name(f"{path.name}.{number}"),
-                             path.with_name(f"{path.name}.{number}.gz")) if p.exists()]
-        if not older:
-            return files[::-1]
-        files.append(older[0])
-        number += 1
+    """The files of a rotated log, oldest first. After a crash a number may have no file, or two."""
+    found = {0: path}
+    for file in path.parent.glob(path.name + ".*"):
+        number, compressed = file.name[len(path.name) + 1:].removesuffix(".gz"), file.suffix == ".gz"
+        if number.isdigit() and not (compressed and int(number) in found):
+            found[int(number)] = file
+    return [found[number] for number in sorted(found, reverse=True)]
 
 
 def frames(data):

@@ -84,6 +84,28 @@ std::string text_of(const std::array<char, size>& from) {
     return {from.data(), ::strnlen(from.data(), size)};
 }
 
+struct Left {
+    std::string path;
+    bool whole;  // not what write_file_atomically() was about to rename
+};
+
+std::vector<Left> left_in(const std::string& directory) {
+    constexpr std::string_view draft_suffix = ".new";
+    std::vector<Left> all;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
+        const std::string name = entry.path().filename();
+        std::string_view run = name;
+        if (!run.starts_with(file_name)) continue;
+        run.remove_prefix(file_name.size());
+        const bool whole = !run.ends_with(draft_suffix);
+        if (!whole) run.remove_suffix(draft_suffix.size());
+        const bool is_number = !run.empty() && run.find_first_not_of("0123456789") == run.npos;
+        if (is_number) all.push_back({entry.path(), whole});
+    }
+    return all;
+}
+
 }  // namespace
 
 void Checkpoint::Progress::apply_to(StreamCounters& counters) const {
@@ -116,15 +138,22 @@ Result<Checkpoint> Checkpoint::create(const std::string& directory, const Head& 
 
 std::vector<Result<Checkpoint>> Checkpoint::load_all(const std::string& directory) {
     std::vector<Result<Checkpoint>> all;
-    std::error_code error;
-    for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
-        const std::string name = entry.path().filename();
-        const bool is_one = name.starts_with(file_name) && name.size() > file_name.size() &&
-                            std::all_of(name.begin() + file_name.size(), name.end(),
-                                        [](char c) { return c >= '0' && c <= '9'; });
-        if (is_one) all.push_back(load(entry.path()));
+    for (const Left& left : left_in(directory)) {
+        if (left.whole) {
+            all.push_back(load(left.path));
+        } else if (auto removed = real_file_system().remove(left.path); !removed) {
+            all.emplace_back(pass_on(std::move(removed)));
+        }
     }
     return all;
+}
+
+Status Checkpoint::remove_all(const std::string& directory) {
+    Status result;
+    for (const Left& left : left_in(directory)) {
+        if (auto removed = real_file_system().remove(left.path); !removed) result = removed;
+    }
+    return result;
 }
 
 Result<Checkpoint> Checkpoint::load(const std::string& path) {

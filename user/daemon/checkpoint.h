@@ -47,8 +47,11 @@ class Checkpoint {
     // those of the runs before.
     static Result<Checkpoint> create(const std::string& directory, const Head& head,
                                      const std::array<StreamCounters, 2>& counters);
-    // All that are in the directory. Those that can't be read are passed over and told.
+    // All that are in the directory; what can't be read is an error in its place. Removes what a
+    // daemon left that was killed in create().
     static std::vector<Result<Checkpoint>> load_all(const std::string& directory);
+    // Of a container that ended while no daemon looked, whoever made them.
+    static Status remove_all(const std::string& directory);
     // The run is over.
     Status remove();
 

@@ -544,9 +544,9 @@ void Recorder::settle_former() {
         if (log != logs_.end() && !log->second.expired()) continue;
         info.state = ContainerState::ended;
         info.ended_ns = wall_time_now();
-        if (auto saved = store_.save(info); !saved) {
-            spdlog::error("{}: {}", describe(info), saved.error().message());
-        }
+        auto settled = store_.save(info);
+        if (settled) settled = Checkpoint::remove_all(item.directory);
+        if (!settled) spdlog::error("{}: {}", describe(info), settled.error().message());
     }
 }
 
