@@ -123,7 +123,7 @@ class Throttle(DockerTestCase):
             self.docker("kill", container, check=False)
             thaw(own)
             self.docker.wait(container)
-            own.close()
+            own.stop()
 
 
 if __name__ == "__main__":
