@@ -166,10 +166,11 @@ class CrashPoints(unittest.TestCase):
 
     def state(self):
         """What explains a failure: how far the logs are and where lives ended."""
+        groups = [group for group in (*self.groups, self.brief) if group.processes]
         logs = {group.name: (len(group.output(1)), len(group.output(2)), self.positions(self.directory_of(group)),
                              sorted(name for name in os.listdir(self.directory_of(group)) if not name.endswith(".gz")))
-                for group in (*self.groups, self.brief)}
-        info = (self.directory_of(self.brief) / "container.json").read_text()
+                for group in groups}
+        info = [(self.directory_of(group) / "container.json").read_text() for group in groups]
         self.daemon.kill()
         said = self.daemon.stderr.read().decode(errors="replace")
         return f"{logs}\n{info}\nthe daemon said: {said}\nlives ended, by step: {self.ends}"
@@ -226,7 +227,11 @@ class CrashPoints(unittest.TestCase):
         for group in (*self.groups, self.brief):
             group.wait()
             info = self.directory_of(group) / "container.json"
-            harness.wait_until(lambda: not group.processes or b'"ended"' in info.read_bytes(), "the container's end")
+            deadline = time.monotonic() + harness.DEADLINE
+            while group.processes and b'"ended"' not in info.read_bytes():
+                if time.monotonic() > deadline:
+                    self.fail(f"{group.name} has not ended: {self.state()}")
+                time.sleep(0.01)
         self.daemon.terminate()
         self.assertEqual(self.ended(), "")
 
@@ -275,16 +280,14 @@ class CrashPoints(unittest.TestCase):
 
     def test_full_store(self):
         """Killed at every point while there is no space left, and when there is space again."""
-        harness.run("mount", "-t", "tmpfs", "-o", "size=600k", "none", self.store)
+        harness.run("mount", "-t", "tmpfs", "-o", "size=8m", "none", self.store)
         self.addCleanup(harness.run, "umount", self.store)
         self.options = ("--max-size", "-1")
         self.first_life()
         self.start_writers()
         filler = self.store / "filler"
-        filler.write_bytes(bytes(200_000))
-        with contextlib.suppress(OSError), open(filler, "ab", buffering=0) as file:
-            while file.write(bytes(4096)):
-                pass
+        # What is left is enough for a few lives.
+        filler.write_bytes(bytes(8 * 1024 * 1024 - 300_000))
         for space in (False, True):
             if space:
                 filler.unlink()

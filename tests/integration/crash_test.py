@@ -1,8 +1,5 @@
 """Exactly once: daemons that are killed, stopped and started again while containers write."""
 
-import json
-import os
-import pathlib
 import random
 import re
 import signal
@@ -11,7 +8,7 @@ import time
 import unittest
 
 import harness
-from harness import DockerTestCase, Twinlog, gap_of
+from harness import DockerTestCase, gap_of
 
 # Numbered lines on both streams, sometimes a line in two writes, and at the end one without newline.
 # The pauses spread what is written over many lives of the daemon.
@@ -103,38 +100,30 @@ class Crash(DockerTestCase):
             self.check(container, count)
 
     def test_stop_removes_what_a_dead_daemon_left(self):
-        before = set(os.listdir("/sys/fs/bpf"))
-        own = Twinlog()
-        self.addCleanup(own.close)
+        own = self.daemon()
+        pins = own.pins()
         own.stop(signal.SIGKILL)
-        (pins,) = set(os.listdir("/sys/fs/bpf")) - before
         doctor = harness.run(harness.TWINLOG, "doctor").stdout.decode()
         self.assertIn("programs and records of one still fill a ring", doctor)
-        self.assertIn(pins, doctor)
+        self.assertIn(pins.name, doctor)
         own("stop")
-        self.assertEqual(set(os.listdir("/sys/fs/bpf")), before)
-        self.assertNotIn(pins, harness.run(harness.TWINLOG, "doctor").stdout.decode())
+        self.assertFalse(pins.exists())
+        self.assertNotIn(pins.name, harness.run(harness.TWINLOG, "doctor").stdout.decode())
         again = own("stop", check=False)
         self.assertEqual(again.returncode, 1)
         self.assertIn(b"no twinlog daemon runs with this store", again.stderr)
 
-    def pins_of(self, before):
-        (pins,) = set(os.listdir("/sys/fs/bpf")) - before
-        return pathlib.Path("/sys/fs/bpf") / pins
-
     def test_another_layout_is_refused(self):
         """Maps of another version are never misread, and the way out works."""
-        before = set(os.listdir("/sys/fs/bpf"))
         own = self.daemon()
+        pins = own.pins()
         container = self.docker.run("sh", "-c", "echo before")
         self.assertEqual(own.whole_logs(container), (b"before\n", b""))
         own.stop(signal.SIGKILL)
-        pins = self.pins_of(before)
         about = ("map", "lookup", "pinned", pins / "about", "key", "0", "0", "0", "0")
-        value = json.loads(harness.run("bpftool", "-j", *about).stdout)["value"]
-        value = [str(int(byte, 0)) for byte in value]
+        value = [str(int(byte, 0)) for byte in harness.bpftool(*about)["value"]]
         value[0] = str((int(value[0]) + 1) % 256)
-        harness.run("bpftool", "map", "update", *about[2:], "value", *value)
+        harness.bpftool("map", "update", *about[2:], "value", *value)
         held = own.entries(container)
         refused = own("run", check=False)
         self.assertEqual(refused.returncode, 1)
@@ -149,13 +138,12 @@ class Crash(DockerTestCase):
 
     def test_flood_while_no_daemon_runs(self):
         """What waits in the kernel is bounded, and the next daemon tells what did not fit."""
-        before = set(os.listdir("/sys/fs/bpf"))
         own = self.daemon("--ring-size", "4m", "--max-size", "-1")
+        pins = own.pins()
         own.stop(signal.SIGKILL)
-        pins = self.pins_of(before)
 
         def memory():
-            return [json.loads(harness.run("bpftool", "-j", "map", "show", "pinned", pins / name).stdout)["bytes_memlock"]
+            return [harness.bpftool("map", "show", "pinned", pins / name)["bytes_memlock"]
                     for name in ("events", "output", "streams", "states", "runs", "inits")]
 
         at_first = memory()
@@ -173,8 +161,7 @@ class Crash(DockerTestCase):
         self.assertGreater(stdout["lost"], 0)
 
     def test_sigterm_leaves_nothing(self):
-        own = Twinlog()
-        self.addCleanup(own.close)
+        own = self.daemon()
         self.assertEqual(own.stop(), 0)
         left = own("stop", check=False)
         self.assertIn(b"no twinlog daemon runs with this store", left.stderr)

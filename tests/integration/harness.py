@@ -58,6 +58,10 @@ def library(function, *arguments, within=()):
                *arguments, timeout=120)
 
 
+def bpftool(*arguments):
+    return json.loads(run("bpftool", "-j", *arguments).stdout)
+
+
 def read_line(pipe, deadline=DEADLINE):
     """The next line of an unbuffered pipe; b'' at its end."""
     line = b""
@@ -184,6 +188,14 @@ class Twinlog:
         self.drain.wait(DEADLINE)
         self.process = None
         return status
+
+    def pins(self):
+        """The directory where its maps and programs are pinned: `about` has its process id."""
+        for path in pathlib.Path("/sys/fs/bpf").glob("twinlog-*"):
+            value = bpftool("map", "lookup", "pinned", path / "about", "key", "0", "0", "0", "0")["value"]
+            if int.from_bytes(bytes(int(byte, 0) for byte in value[4:8]), "little") == self.process.pid:
+                return path
+        raise AssertionError("the daemon has no pins")
 
     def close(self):
         self.stop()

@@ -16,7 +16,7 @@ import time
 import unittest
 
 import harness
-from harness import DaemonTestCase, Dockerd
+from harness import DaemonTestCase, Dockerd, bpftool
 
 SECONDS = int(os.environ.get("SOAK_SECONDS", "60"))
 CONTAINERS = int(os.environ.get("SOAK_CONTAINERS", "10"))
@@ -41,24 +41,12 @@ class Soak(DaemonTestCase):
         cls.docker = Dockerd()
         cls.addClassCleanup(cls.docker.stop)
 
-    def pins(self):
-        """The directory of this daemon's pins: no other has its process id in `about`."""
-        for path in pathlib.Path("/sys/fs/bpf").glob("twinlog-*"):
-            value = self.bpftool("map", "lookup", "pinned", path / "about", "key", "0", "0", "0", "0")["value"]
-            if int.from_bytes(bytes(int(byte, 0) for byte in value[4:8]), "little") == self.twinlog.process.pid:
-                return path
-        raise AssertionError("the daemon has no pins")
-
-    @staticmethod
-    def bpftool(*arguments):
-        return json.loads(harness.run("bpftool", "-j", *arguments).stdout)
-
     def footprint(self):
         """What must not grow while the same number of containers runs."""
         process = pathlib.Path(f"/proc/{self.twinlog.process.pid}")
         status = (process / "status").read_text()
-        pins = self.pins()
-        sizes = {f"{name} entries": len(self.bpftool("map", "dump", "pinned", pins / name))
+        pins = self.twinlog.pins()
+        sizes = {f"{name} entries": len(bpftool("map", "dump", "pinned", pins / name))
                  for name in ("streams", "runs", "inits")}
         return {"KiB of memory": int(re.search(r"VmRSS:\s+(\d+)", status).group(1)),
                 "descriptors": len(os.listdir(process / "fd")), "pins": len(os.listdir(pins)), **sizes}
