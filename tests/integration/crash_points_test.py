@@ -6,6 +6,7 @@ CRASH_TIMES=N in the environment takes the first N passings of each point instea
 
 import collections
 import contextlib
+import json
 import os
 import pathlib
 import re
@@ -197,6 +198,9 @@ class CrashPoints(unittest.TestCase):
             around = slice(max(0, at - 100), at + 200)
             self.fail(f"{group.name}, fd {fd}: {len(ours)} bytes instead of {len(reference)}, from {at}:\n"
                       f"{ours[around]!r}\nnot\n{reference[around]!r}\nlives ended, by step: {self.ends}")
+        counted = json.loads((self.directory_of(group) / "container.json").read_text())["streams"]
+        self.assertEqual([(counted[name]["bytes"], counted[name]["lost"]) for name in ("stdout", "stderr")],
+                         [(len(group.output(1)), 0), (len(group.output(2)), 0)])
         return group.output(1).count(b"\n") + group.output(2).count(b"\n")
 
     def check_brief(self):

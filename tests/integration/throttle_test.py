@@ -19,6 +19,8 @@ class Throttle(DockerTestCase):
     # MiB that a flood writes: many times what the ring holds.
     flood = int(os.environ.get("FLOOD_MIB", "96"))
 
+    lists = {}
+
     def start_flood(self, blocks):
         return self.docker.start("writer", "flood", "/stop", blocks, driver="none")
 
@@ -32,8 +34,14 @@ class Throttle(DockerTestCase):
         return any(path.read_text().strip() not in ("0", "THAWED") for path in files)
 
     def frozen(self, daemon):
-        path = daemon.store / "frozen"
+        path = self.list_of(daemon)
         return path.read_text().split() if path.exists() else []
+
+    def list_of(self, daemon):
+        """Where the daemon notes whom it has frozen; it bears the name of the pins."""
+        if daemon not in self.lists:
+            self.lists[daemon] = pathlib.Path("/run") / f"{daemon.pins().name}.frozen"
+        return self.lists[daemon]
 
     def check(self, daemon, container, blocks):
         log = subprocess.Popen([harness.TWINLOG, "logs", "--store", daemon.store, "-f", container],
@@ -110,7 +118,7 @@ class Throttle(DockerTestCase):
         container = self.start_flood(1 << 20)
         self.addCleanup(self.docker, "rm", "-f", container)
         self.kill_while_frozen(daemon)
-        wait_until(lambda: not (daemon.store / "frozen").exists(), "the guard having thawed it")
+        wait_until(lambda: not self.list_of(daemon).exists(), "the guard having thawed it")
         self.assertFalse(self.is_frozen(container))
 
     def test_next_daemon_and_stop_thaw(self):

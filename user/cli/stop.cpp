@@ -27,9 +27,9 @@ Status stop(const std::string& path) {
     auto pins = Pins::of_store(path);
     if (!pins) return pass_on(std::move(pins));
     if (!daemon->has_value()) {
+        if (auto thawed = thaw_left(path); !thawed) return thawed;
         if (!pins->exist()) return fail(path, "no twinlog daemon runs with this store");
         // One that ended without a word, or was told to keep the capture.
-        if (auto thawed = thaw_left(path); !thawed) return thawed;
         return pins->remove();
     }
     const pid_t pid = **daemon;

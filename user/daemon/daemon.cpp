@@ -247,7 +247,9 @@ Status run_daemon(const DaemonOptions& options) {
     if (!store) return pass_on(std::move(store));
     auto lock = store->lock();
     if (!lock) return pass_on(std::move(lock));
-    if (auto thawed = thaw_left(options.store); !thawed) return thawed;
+    if (auto thawed = thaw_left(options.store); !thawed) {
+        spdlog::error("{}", thawed.error().message());
+    }
     if (options.log.housekeeper) options.log.housekeeper->start();
     auto pins = Pins::of_store(options.store);
     if (!pins) return pass_on(std::move(pins));

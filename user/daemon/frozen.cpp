@@ -10,10 +10,13 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <filesystem>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "base/file_system.h"
+#include "capture/pins.h"
 #include "container/freezer.h"
 #include "store/layout.h"
 #include "store/store.h"
@@ -24,8 +27,36 @@ namespace {
 
 constexpr std::size_t max_size = std::size_t{4} << 20;
 
-std::string list_path(const std::string& store) {
-    return store + "/" + std::string(layout::frozen_file);
+// Where the list may be, best first: in memory, because a disk that is slow is what containers are
+// frozen for; it is not longer lived than their freezing.
+std::vector<std::string> list_paths(const std::string& store) {
+    std::vector<std::string> paths;
+    const auto pins = Pins::of_store(store);
+    if (pins && pins->usable()) {
+        const std::string name = std::filesystem::path(pins->directory()).filename();
+        paths.push_back("/run/" + name + "." + std::string(layout::frozen_file));
+    }
+    paths.push_back(store + "/" + std::string(layout::frozen_file));
+    return paths;
+}
+
+Status thaw_listed(const std::string& path) {
+    const auto text = read_file(path, max_size);
+    if (!text) {
+        if (text.error().code == ENOENT) return {};
+        return fail(text.error());
+    }
+    Status result;
+    std::string_view rest = *text;
+    while (!rest.empty()) {
+        const std::size_t end = rest.find('\n');
+        if (end == std::string_view::npos) break;
+        auto thawed = Freezer::thaw(std::string(rest.substr(0, end)));
+        if (!thawed) result = std::move(thawed);
+        rest.remove_prefix(end + 1);
+    }
+    if (!result) return result;
+    return real_file_system().remove(path);
 }
 
 // Only fd 0 to 2 and `waits` stay open: nothing of the daemon's may live on with the child, least
@@ -51,11 +82,14 @@ std::string list_path(const std::string& store) {
 }  // namespace
 
 Result<FrozenList> FrozenList::open(const std::string& store) {
-    std::string path = list_path(store);
-    UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-                       layout::file_mode));
-    if (!fd.valid()) return fail_errno(path, "making it");
-    return FrozenList(std::move(path), std::move(fd));
+    Result<FrozenList> opened = fail(store, "there is no place for the list of frozen containers");
+    for (std::string& path : list_paths(store)) {
+        UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+                           layout::file_mode));
+        if (fd.valid()) return FrozenList(std::move(path), std::move(fd));
+        opened = fail_errno(path, "making it");
+    }
+    return opened;
 }
 
 Status FrozenList::add(const std::string& path) {
@@ -87,23 +121,11 @@ Status FrozenList::write() {
 }
 
 Status thaw_left(const std::string& store) {
-    const std::string path = list_path(store);
-    const auto text = read_file(path, max_size);
-    if (!text) {
-        if (text.error().code == ENOENT) return {};
-        return fail(text.error());
-    }
     Status result;
-    std::string_view rest = *text;
-    while (!rest.empty()) {
-        const std::size_t end = rest.find('\n');
-        if (end == std::string_view::npos) break;
-        auto thawed = Freezer::thaw(std::string(rest.substr(0, end)));
-        if (!thawed) result = std::move(thawed);
-        rest.remove_prefix(end + 1);
+    for (const std::string& path : list_paths(store)) {
+        if (auto thawed = thaw_listed(path); !thawed) result = std::move(thawed);
     }
-    if (!result) return result;
-    return real_file_system().remove(path);
+    return result;
 }
 
 Result<ThawGuard> ThawGuard::start(const std::string& store) {

@@ -1,6 +1,6 @@
-// Which containers the daemon has frozen at this moment, in a file of the store, so that whoever
-// comes after a daemon that was killed lets them go on: a process that waits for its end, the next
-// daemon, or `twinlog stop`.
+// Which containers the daemon has frozen at this moment, in a file in memory, so that whoever comes
+// after a daemon that was killed lets them go on: a process that waits for its end, the next daemon,
+// or `twinlog stop`.
 #pragma once
 
 #include <sys/types.h>
