@@ -55,16 +55,17 @@ build() {
     (cd "$root_dir" && cmake --preset "$preset" && cmake --build --preset "$preset" "${targets[@]}")
 }
 
-# start_dockerd DIR: a dockerd that shares nothing with others: its data, state and socket
+# start_dockerd DIR [OPTION…]: a dockerd that shares nothing with others: its data, state and socket
 # (DIR/docker.sock) are below DIR. No network is set up. Returns when it answers.
 start_dockerd() {
     local dir=$1 dockerd
+    shift
     dockerd="$(PATH=$PATH:/usr/sbin:/sbin command -v dockerd)" ||
         die "dockerd is not installed: apt-get install docker.io"
     mkdir -p "$dir"
     rm -f "$dir/pid"
     setsid "$dockerd" --data-root "$dir/data" --exec-root "$dir/exec" --host "unix://$dir/docker.sock" \
-        --pidfile "$dir/pid" --bridge none --iptables=false >"$dir/dockerd.log" 2>&1 </dev/null &
+        --pidfile "$dir/pid" --bridge none --iptables=false "$@" >"$dir/dockerd.log" 2>&1 </dev/null &
     local pid=$! deadline=$((SECONDS + 60))
     echo "$pid" >"$dir/started-pid"
     until command docker --host "unix://$dir/docker.sock" info >/dev/null 2>&1; do

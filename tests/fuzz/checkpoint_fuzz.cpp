@@ -54,25 +54,30 @@ Result<Checkpoint> load_only() {
 }
 
 Saved saved_in(const Checkpoint& checkpoint, Source source) {
-    return {checkpoint.done(source), checkpoint.begun(source)};
+    return {checkpoint.progress(source).done, checkpoint.begun(source)};
 }
 
 // What was saved, and damage in the places of lines.
 void damage(Input& input, const std::string& path) {
     Entries entries;
     LineSplitter splitter(entries, Source::stdout_, 1);
-    auto made = need(Checkpoint::create(scratch().path(), {.instance = 1, .run = 2, .start = {}}));
+    auto made =
+        need(Checkpoint::create(scratch().path(), {.instance = 1, .run = 2, .start = {}}, {}));
     Saved saved;
     for (int round = 1 + input.byte() % 4; round > 0; --round) {
         std::string bytes(input.take(input.byte()));
         bytes.append(input.size(15), 'x');
         splitter.bytes(saved.done, bytes, round, Writer{1, 2, "comm", 3});
         saved.done += bytes.size();
-        need(made.save(Source::stdout_, saved.done, splitter));
+        StreamCounters counters;
+        counters.bytes = saved.done;
+        need(made.save(Source::stdout_, saved.done, counters, splitter));
     }
     if (splitter.in_a_line()) saved.begun = splitter.state();
     const auto whole = need(load_only());
-    require(whole.done(Source::stdout_) == saved.done, "how far it was recorded is loaded");
+    require(whole.progress(Source::stdout_).done == saved.done,
+            "how far it was recorded is loaded");
+    require(whole.progress(Source::stdout_).bytes == saved.done, "what was counted is loaded");
     // Of no line that has begun, one that had may be told: who reads it sees that it ends before.
     require(!splitter.in_a_line() || same(whole.begun(Source::stdout_), saved.begun),
             "the line that had begun is loaded");
@@ -107,7 +112,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         return 0;
     }
     const std::string_view prefix =
-        input.flag() ? std::string_view("TWCKPT02") : std::string_view();
+        input.flag() ? std::string_view("TWCKPT03") : std::string_view();
     put_file(path, std::string(prefix) + std::string(input.rest()));
     const auto loaded = load_only();
     if (!loaded) return 0;

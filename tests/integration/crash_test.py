@@ -1,6 +1,5 @@
 """Exactly once: daemons that are killed, stopped and started again while containers write."""
 
-import os
 import random
 import re
 import signal
@@ -9,7 +8,7 @@ import time
 import unittest
 
 import harness
-from harness import DockerTestCase, Twinlog, gap_of
+from harness import DockerTestCase, gap_of
 
 # Numbered lines on both streams, sometimes a line in two writes, and at the end one without newline.
 # The pauses spread what is written over many lives of the daemon.
@@ -101,24 +100,68 @@ class Crash(DockerTestCase):
             self.check(container, count)
 
     def test_stop_removes_what_a_dead_daemon_left(self):
-        before = set(os.listdir("/sys/fs/bpf"))
-        own = Twinlog()
-        self.addCleanup(own.close)
+        own = self.daemon()
+        pins = own.pins()
         own.stop(signal.SIGKILL)
-        (pins,) = set(os.listdir("/sys/fs/bpf")) - before
         doctor = harness.run(harness.TWINLOG, "doctor").stdout.decode()
         self.assertIn("programs and records of one still fill a ring", doctor)
-        self.assertIn(pins, doctor)
+        self.assertIn(pins.name, doctor)
         own("stop")
-        self.assertEqual(set(os.listdir("/sys/fs/bpf")), before)
-        self.assertNotIn(pins, harness.run(harness.TWINLOG, "doctor").stdout.decode())
+        self.assertFalse(pins.exists())
+        self.assertNotIn(pins.name, harness.run(harness.TWINLOG, "doctor").stdout.decode())
         again = own("stop", check=False)
         self.assertEqual(again.returncode, 1)
         self.assertIn(b"no twinlog daemon runs with this store", again.stderr)
 
+    def test_another_layout_is_refused(self):
+        """Maps of another version are never misread, and the way out works."""
+        own = self.daemon()
+        pins = own.pins()
+        container = self.docker.run("sh", "-c", "echo before")
+        self.assertEqual(own.whole_logs(container), (b"before\n", b""))
+        own.stop(signal.SIGKILL)
+        about = ("map", "lookup", "pinned", pins / "about", "key", "0", "0", "0", "0")
+        value = [str(int(byte, 0)) for byte in harness.bpftool(*about)["value"]]
+        value[0] = str((int(value[0]) + 1) % 256)
+        harness.bpftool("map", "update", *about[2:], "value", *value)
+        held = own.entries(container)
+        refused = own("run", check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(b"another layout of its maps", refused.stderr)
+        self.assertIn(b"twinlog stop", refused.stderr)
+        self.assertTrue(pins.exists())
+        self.assertIn(pins.name, harness.run(harness.TWINLOG, "doctor").stdout.decode())
+        own("stop")
+        self.assertFalse(pins.exists())
+        own.start()
+        self.assertEqual(own.entries(container), held)
+
+    def test_flood_while_no_daemon_runs(self):
+        """What waits in the kernel is bounded, and the next daemon tells what did not fit."""
+        own = self.daemon("--ring-size", "4m", "--max-size", "-1")
+        pins = own.pins()
+        own.stop(signal.SIGKILL)
+
+        def memory():
+            return [harness.bpftool("map", "show", "pinned", pins / name)["bytes_memlock"]
+                    for name in ("events", "output", "streams", "states", "runs", "inits")]
+
+        at_first = memory()
+        container = self.docker.run("writer", "flood", "/stop", 64, driver="none")
+        self.assertEqual(memory(), at_first)
+        own.start("--ring-size", "4m", "--max-size", "-1")
+        _, said = own.whole_logs(container)
+        written = 64 << 20
+        self.assertIn(b"%d\n" % written, said)
+        stdout = own.info(container)["streams"]["stdout"]
+        self.assertEqual(stdout["bytes"], written)
+        logged = sum(len(harness.text_of(e)) for e in own.entries(container)
+                     if e.source == "stdout" and gap_of(e) is None)
+        self.assertEqual(logged + stdout["lost"], written)
+        self.assertGreater(stdout["lost"], 0)
+
     def test_sigterm_leaves_nothing(self):
-        own = Twinlog()
-        self.addCleanup(own.close)
+        own = self.daemon()
         self.assertEqual(own.stop(), 0)
         left = own("stop", check=False)
         self.assertIn(b"no twinlog daemon runs with this store", left.stderr)

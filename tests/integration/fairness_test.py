@@ -68,8 +68,9 @@ class Fairness(DockerTestCase):
 
 class Churn(DockerTestCase):
     def test_containers_that_come_and_go(self):
-        """No line in another's log, none missing, whoever had the pid or the inode before."""
-        count, lines = 40, 20
+        """No line in another's log, none missing, whoever had the pid or the inode before. By hand:
+        CHURN=1000 CHURN_AT_ONCE=50."""
+        count, lines = int(os.environ.get("CHURN", "40")), 20
         script = f'for i in $(seq {lines}); do echo $NAME out $i; echo $NAME err $i >&2; done'
 
         def one(number):
@@ -78,7 +79,7 @@ class Churn(DockerTestCase):
                         "-e", f"NAME={name}", harness.IMAGE, "sh", "-c", script, timeout=300)
             return name
 
-        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("CHURN_AT_ONCE", "8"))) as pool:
             names = list(pool.map(one, range(count)))
         wrong = 0
         for name in names:
@@ -87,6 +88,7 @@ class Churn(DockerTestCase):
                 wrong += sum(not line.startswith(name + " ") for line in text.decode().splitlines())
                 self.assertEqual(text.decode(), "".join(f"{name} {stream} {i}\n" for i in range(1, lines + 1)))
         self.assertEqual(wrong, 0)
+        print(f"  ({count} containers, {2 * lines * count} lines, {wrong} of them in another's log)", flush=True)
 
     def test_frozen_container(self):
         container = self.docker.start("sh", "-c", "i=0; while [ ! -e /stop ]; do i=$((i+1)); echo $i; usleep 1000; done")

@@ -52,10 +52,14 @@ def run(*argv, check=True, timeout=DEADLINE, **options):
     return done
 
 
-def library(function, *arguments):
+def library(function, *arguments, within=()):
     """Runs a function of scripts/lib.sh, so that there is one way to start a dockerd."""
-    return run("bash", "-euo", "pipefail", "-c", '. "$0"; "$@"', ROOT / "scripts/lib.sh", function,
+    return run(*within, "bash", "-euo", "pipefail", "-c", '. "$0"; "$@"', ROOT / "scripts/lib.sh", function,
                *arguments, timeout=120)
+
+
+def bpftool(*arguments):
+    return json.loads(run("bpftool", "-j", *arguments).stdout)
 
 
 def read_line(pipe, deadline=DEADLINE):
@@ -87,10 +91,13 @@ def system_call(pid):
 
 
 class Dockerd:
-    def __init__(self):
+    def __init__(self, *options, within=()):
+        """options: dockerd's; within: a command that runs its arguments, in which it is started."""
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="twinlog-docker-"))
+        self.directory.chmod(0o711)  # for containers whose root is nobody here
         self.socket = self.directory / "docker.sock"
-        library("start_dockerd", self.directory)
+        self.options, self.within = options, within
+        self.launch()
         try:
             tools = [TOOLS / name for name in ("writer", "writer32") if (TOOLS / name).exists()]
             library("import_image", self.socket, IMAGE, *tools)
@@ -98,11 +105,18 @@ class Dockerd:
             self.stop()
             raise
 
+    def launch(self):
+        library("start_dockerd", self.directory, *self.options, within=self.within)
+
+    def end(self):
+        """The daemon alone; what its containers do then depends on its options."""
+        library("stop_dockerd", self.directory)
+
     def stop(self):
         ids = self("ps", "-aq").stdout.split()
         if ids:
             self("rm", "-f", *[i.decode() for i in ids], check=False, timeout=120)
-        library("stop_dockerd", self.directory)
+        self.end()
         library("remove_dockerd_dir", self.directory)
 
     def __call__(self, *arguments, **options):
@@ -174,6 +188,14 @@ class Twinlog:
         self.drain.wait(DEADLINE)
         self.process = None
         return status
+
+    def pins(self):
+        """The directory where its maps and programs are pinned: `about` has its process id."""
+        for path in pathlib.Path("/sys/fs/bpf").glob("twinlog-*"):
+            value = bpftool("map", "lookup", "pinned", path / "about", "key", "0", "0", "0", "0")["value"]
+            if int.from_bytes(bytes(int(byte, 0) for byte in value[4:8]), "little") == self.process.pid:
+                return path
+        raise AssertionError("the daemon has no pins")
 
     def close(self):
         self.stop()
@@ -274,16 +296,13 @@ def _fields(message):
 
 
 def file_set(path):
-    """The files of a rotated log, oldest first."""
-    files = [path]
-    number = 1
-    while True:
-        older = [p for p in (path.with_name(f"{path.name}.{number}"),
-                             path.with_name(f"{path.name}.{number}.gz")) if p.exists()]
-        if not older:
-            return files[::-1]
-        files.append(older[0])
-        number += 1
+    """The files of a rotated log, oldest first. After a crash a number may have no file, or two."""
+    found = {0: path}
+    for file in path.parent.glob(path.name + ".*"):
+        number, compressed = file.name[len(path.name) + 1:].removesuffix(".gz"), file.suffix == ".gz"
+        if number.isdigit() and not (compressed and int(number) in found):
+            found[int(number)] = file
+    return [found[number] for number in sorted(found, reverse=True)]
 
 
 def frames(data):
@@ -298,22 +317,26 @@ def frames(data):
         at = end + 4
 
 
-def local_entries(path):
-    """All entries of a log in Docker's local format (moby daemon/logger/local), written apart from
+def entries_of(file):
+    """All entries of one file in Docker's local format (moby daemon/logger/local), written apart from
     the program's own reader."""
     entries = []
-    for file in file_set(path):
-        data = gzip.open(file).read() if file.suffix == ".gz" else file.read_bytes()
-        for message in frames(data):
-            fields = _fields(message)
-            partial = None
-            if fields.get(4, [0])[0]:
-                inner = _fields(fields[5][0])
-                partial = (inner.get(3, [0])[0], bool(inner.get(1, [0])[0]))
-            extra = {number: values for number, values in fields.items() if number >= 1000}
-            entries.append(Entry(fields[1][0].decode(), fields.get(2, [0])[0],
-                                 bytes(fields.get(3, [b""])[0]), partial, extra))
+    data = gzip.open(file).read() if file.suffix == ".gz" else file.read_bytes()
+    for message in frames(data):
+        fields = _fields(message)
+        partial = None
+        if fields.get(4, [0])[0]:
+            inner = _fields(fields[5][0])
+            partial = (inner.get(3, [0])[0], bool(inner.get(1, [0])[0]))
+        extra = {number: values for number, values in fields.items() if number >= 1000}
+        entries.append(Entry(fields[1][0].decode(), fields.get(2, [0])[0],
+                             bytes(fields.get(3, [b""])[0]), partial, extra))
     return entries
+
+
+def local_entries(path):
+    """The same of a rotated log."""
+    return [entry for file in file_set(path) for entry in entries_of(file)]
 
 
 def json_entries(path):

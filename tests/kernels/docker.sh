@@ -35,6 +35,23 @@ check_docker() {
     compare "$name/$driver"
 }
 
+# check_throttle: a flood that is slowed loses nothing, in cgroup version 2.
+check_throttle() {
+    first=$daemon
+    start_daemon throttled --store /tmp/throttled --overload throttle --ring-size 16m --max-size -1 \
+        --container flood || give_up "twinlog run --overload throttle" $work/throttled
+    docker run -d --network none --name flood --log-driver none image writer flood /none 24 >/dev/null
+    docker wait flood >/dev/null
+    until twinlog logs --store /tmp/throttled -f flood >$work/got.out 2>$work/got.err; do
+        grep -q 'No such container' $work/got.err || break
+    done
+    /container/bin/writer flood /none 24 >$work/out 2>$work/err
+    compare "throttle/$(grep -c 'is slowed down' $work/throttled)"
+    kill -TERM $daemon
+    wait $daemon || tell "failed twinlog run --overload throttle ended with $?"
+    daemon=$first
+}
+
 start_dockerd || give_up dockerd $work/dockerd.messages
 tell "dockerd up=$(uptime)"
 tar -C /container -c . | docker import --change 'ENV PATH=/bin' - image >/dev/null || tell "failed docker import"
@@ -45,5 +62,6 @@ check_docker lines json-file --init=false sh -c "$lines"
 check_docker mib local --init=false writer mib
 check_docker threads json-file --init=false writer threads
 check_docker terminal none --tty sh -c "$lines"
+check_throttle
 kill -TERM $dockerd
 wait $dockerd || tell "failed dockerd ended with $?"

@@ -39,18 +39,20 @@ give_up() {
     finish
 }
 
-# start_daemon: returns when `ready:` was said. What it says goes to $work/messages all the time.
+# start_daemon MESSAGES OPTION…: returns when `ready:` was said. What it says goes to the file
+# $work/MESSAGES all the time.
 start_daemon() {
-    mkfifo $work/said
-    twinlog --log-level debug run --store $store 2>$work/said &
+    messages=$work/$1 said=$work/$1.said ready=$work/$1.ready
+    shift
+    mkfifo "$said" "$ready"
+    twinlog --log-level debug run "$@" 2>"$said" &
     daemon=$!
-    mkfifo $work/ready
     # Ends, and so does the read below, when the daemon does.
     { while IFS= read -r line; do
-        printf '%s\n' "$line" >>$work/messages
+        printf '%s\n' "$line" >>"$messages"
         case $line in *ready:*) echo ready >&3 ;; esac
-    done; } <$work/said 3>$work/ready &
-    read -r word <$work/ready
+    done; } <"$said" 3>"$ready" &
+    read -r word <"$ready"
     [ "$word" = ready ]
 }
 
@@ -156,7 +158,7 @@ tell "kernel up=$(uptime) $(uname -r)"
 twinlog doctor >$work/doctor 2>&1
 tell "doctor $?"
 show $work/doctor
-start_daemon || give_up "twinlog run" $work/messages
+start_daemon messages --store $store || give_up "twinlog run" $work/messages
 tell "ready up=$(uptime)"
 # shellcheck source=/dev/null
 . "/${TWINLOG_TESTS:-cases}.sh" # a variable of the kernel's command line

@@ -1,4 +1,5 @@
 /* What is written: lengths around the limits, bytes that text tools stumble over. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,7 +66,8 @@ static int run_forged(int argc, char** argv) {
     return 0;
 }
 
-/* As fast as it can until the file is there; then says on stderr how many bytes it was. */
+/* As fast as it can until the file is there, or so many blocks of 1 MiB are written; then says on
+ * stderr how many bytes it was. */
 static int run_flood(int argc, char** argv) {
     if (argc < 2) return 2;
     char block[65536];
@@ -74,10 +76,11 @@ static int run_flood(int argc, char** argv) {
         block[i + 31] = '\n';
     }
     unsigned long long written = 0;
+    long left = number(argc, argv, 2, LONG_MAX);
     do {
         for (int i = 0; i < 16; i++) write_all(1, block, sizeof block);
         written += 16 * sizeof block;
-    } while (access(argv[1], F_OK) != 0);
+    } while (--left > 0 && access(argv[1], F_OK) != 0);
     say(2, "%llu\n", written);
     return 0;
 }
@@ -180,7 +183,7 @@ static int run_stdio(int argc, char** argv) {
 }
 
 const struct writer_case content_cases[] = {
-    {"flood", "FILE", run_flood},
+    {"flood", "FILE [BLOCKS]", run_flood},
     {"powers", "", run_powers},
     {"forged", "", run_forged},
     {"sizes", "", run_sizes},

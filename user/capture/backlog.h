@@ -41,6 +41,7 @@ class Backlog {
     [[nodiscard]] std::unique_lock<std::mutex> lock() { return std::unique_lock(mutex_); }
 
     [[nodiscard]] Ring& ring() { return ring_; }
+    [[nodiscard]] const Ring& ring() const { return ring_; }
     [[nodiscard]] Spill& spill() { return spill_; }
 
     // Whether records come out of the spill now. Moves what is in the ring if so.

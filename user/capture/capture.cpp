@@ -88,7 +88,7 @@ struct Pass {
 
 }  // namespace
 
-struct Capture::Impl {
+struct Capture::Impl : RingFill {
     CaptureOptions options;
     std::unique_ptr<tracepoint_bpf, SkeletonDeleter> skeleton;
     std::vector<Link> links;
@@ -110,7 +110,7 @@ struct Capture::Impl {
     bool remove_pins = false;
     std::uint64_t instance = 0;
 
-    ~Impl() {
+    ~Impl() override {
         if (!remove_pins) return;
         if (auto removed = options.pins.remove(); !removed) {
             spdlog::error("{}", removed.error().message());
@@ -119,9 +119,13 @@ struct Capture::Impl {
 
     Ring& events() { return rings[0]; }
     Ring& output() { return backlog ? backlog->ring() : rings[1]; }
-    tw_state& state(std::uint32_t slot) {
+    [[nodiscard]] const Ring& output() const { return backlog ? backlog->ring() : rings[1]; }
+    [[nodiscard]] tw_state& state(std::uint32_t slot) const {
         return reinterpret_cast<tw_state*>(states.front().data())[slot];
     }
+    [[nodiscard]] std::uint64_t size() const override { return options.ring_size; }
+    [[nodiscard]] std::uint64_t free() const override;
+    [[nodiscard]] std::uint64_t held_by(const tw_file& file) const override;
     StreamEnds ends(std::uint32_t slot) {
         tw_state& now = state(slot);
         return {.written = std::atomic_ref(now.written).load(std::memory_order_seq_cst),
@@ -158,6 +162,22 @@ void Capture::Impl::change_run(const tw_start& start, Change change) {
             change(runs, place, known);
         }
     }
+}
+
+std::uint64_t Capture::Impl::free() const {
+    // In this order, so that what is taken and given back in between is never counted twice.
+    const std::uint64_t committed = output().committed();
+    const std::uint64_t used = output().produced() - committed;
+    return options.ring_size - std::min(used, options.ring_size);
+}
+
+std::uint64_t Capture::Impl::held_by(const tw_file& file) const {
+    if (file.slot >= TW_STREAMS) return 0;
+    tw_state& now = state(file.slot);
+    if (std::atomic_ref(now.id).load(std::memory_order_relaxed) != file.stream) return 0;
+    const std::uint64_t consumed = std::atomic_ref(now.consumed).load(std::memory_order_relaxed);
+    const std::uint64_t reserved = std::atomic_ref(now.reserved).load(std::memory_order_relaxed);
+    return reserved > consumed ? reserved - consumed : 0;
 }
 
 Status Capture::Impl::fill_free_slots() {
@@ -645,6 +665,10 @@ void Capture::tidy_spill() {
     if (auto removed = impl_->backlog->spill().remove_if_empty(); !removed) {
         spdlog::error("{}", removed.error().message());
     }
+}
+
+const RingFill& Capture::fill() const {
+    return *impl_;
 }
 
 bool Capture::taken_over() const {

@@ -47,6 +47,18 @@ struct CaptureOptions {
     std::uint64_t spill_size = 0;           // bytes it may have; 0: there is none
 };
 
+// How full the ring is, as its writers and its reader see it. To be asked from any thread, for as
+// long as the Capture lives.
+class RingFill {
+ public:
+    virtual ~RingFill() = default;
+    // Bytes; a record takes up TW_RING_ROOM of its size.
+    [[nodiscard]] virtual std::uint64_t size() const = 0;
+    [[nodiscard]] virtual std::uint64_t free() const = 0;
+    // What of it the stream holds; 0 if it has been given up.
+    [[nodiscard]] virtual std::uint64_t held_by(const tw_file& file) const = 0;
+};
+
 struct StreamsLook {
     std::uint64_t at = 0;            // CLOCK_BOOTTIME, ns
     std::vector<tw_holder> holders;  // every process that has an end open, the runtime's included
@@ -98,6 +110,7 @@ class Capture {
     void commit();
     // Bytes of the ring that were handed out and not given back.
     [[nodiscard]] std::uint64_t uncommitted() const;
+    [[nodiscard]] const RingFill& fill() const;
 
     // The same for what came out of the spill: run by run. Runs of which something was handed out,
     // and how many bytes.

@@ -25,6 +25,7 @@ struct Arguments {
     std::string ring_size = "64m";
     std::string spill = "1g";
     std::string on_stop = "detach";
+    std::string overload = "gap";
     int max_file = 5;
     std::vector<std::string> formats = {"local"};
     bool compress = true;
@@ -142,6 +143,7 @@ Result<DaemonOptions> to_options(const Arguments& arguments) {
     }
     options.capture.spill_size = *spill;
     options.on_stop = arguments.on_stop == "keep" ? OnStop::keep : OnStop::detach;
+    options.overload = arguments.overload == "throttle" ? Overload::throttle : Overload::gap;
     options.capture.new_containers = options.selection.new_containers();
     return options;
 }
@@ -233,6 +235,13 @@ void register_run(CLI::App& app, Action& chosen) {
             "detach: capture ends with the daemon; keep: it waits in the kernel's ring for "
             "the next one")
         ->check(CLI::IsMember({"detach", "keep"}))
+        ->capture_default_str();
+    command
+        ->add_option("--overload", arguments->overload,
+                     "What happens to a container that writes faster than its log can be written. "
+                     "gap: bytes are missing from its log, which tells how many; throttle: it is "
+                     "slowed down")
+        ->check(CLI::IsMember({"gap", "throttle"}))
         ->capture_default_str();
     command->set_config("--config", "", "Read options from this file")->type_name("FILE");
     command->callback([&chosen, arguments] { chosen = [arguments] { return run(*arguments); }; });

@@ -12,6 +12,7 @@
 #include "base/unique_fd.h"
 #include "capture/pins.h"
 #include "cli/command.h"
+#include "daemon/frozen.h"
 #include "store/store.h"
 
 namespace twinlog {
@@ -26,6 +27,7 @@ Status stop(const std::string& path) {
     auto pins = Pins::of_store(path);
     if (!pins) return pass_on(std::move(pins));
     if (!daemon->has_value()) {
+        if (auto thawed = thaw_left(path); !thawed) return thawed;
         if (!pins->exist()) return fail(path, "no twinlog daemon runs with this store");
         // One that ended without a word, or was told to keep the capture.
         return pins->remove();

@@ -21,7 +21,7 @@ namespace twinlog {
 namespace {
 
 constexpr std::string_view file_name = "checkpoint.";
-constexpr std::array<char, 8> magic = {'T', 'W', 'C', 'K', 'P', 'T', '0', '2'};
+constexpr std::array<char, 8> magic = {'T', 'W', 'C', 'K', 'P', 'T', '0', '3'};
 
 // The file as it lies on the disk; of this machine alone, so its byte order is the machine's.
 struct DiskHead {
@@ -30,8 +30,9 @@ struct DiskHead {
     std::uint32_t run;
     std::uint32_t layout;
     tw_start start;
-    std::array<std::uint64_t, 2> done;
+    std::array<Checkpoint::Progress, 2> progress;
 };
+static_assert(std::is_trivially_copyable_v<DiskHead>);
 
 struct DiskState {
     std::uint64_t checksum;  // of all behind it, up to the line's end
@@ -68,6 +69,11 @@ std::uint64_t checksum_of(const DiskState& disk) {
     return fnv1a({bytes + sizeof(disk.checksum), used_size(disk) - sizeof(disk.checksum)});
 }
 
+Checkpoint::Progress progress_of(std::uint64_t done, const StreamCounters& counters) {
+    return {done,          counters.bytes,   counters.lost,
+            counters.gaps, counters.skipped, counters.last_write_ns};
+}
+
 template <std::size_t size>
 void put_text(std::array<char, size>& to, std::string_view text) {
     to = {};
@@ -79,9 +85,40 @@ std::string text_of(const std::array<char, size>& from) {
     return {from.data(), ::strnlen(from.data(), size)};
 }
 
+struct Left {
+    std::string path;
+    bool whole;  // not what write_file_atomically() was about to rename
+};
+
+std::vector<Left> left_in(const std::string& directory) {
+    constexpr std::string_view draft_suffix = ".new";
+    std::vector<Left> all;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
+        const std::string name = entry.path().filename();
+        std::string_view run = name;
+        if (!run.starts_with(file_name)) continue;
+        run.remove_prefix(file_name.size());
+        const bool whole = !run.ends_with(draft_suffix);
+        if (!whole) run.remove_suffix(draft_suffix.size());
+        const bool is_number = !run.empty() && run.find_first_not_of("0123456789") == run.npos;
+        if (is_number) all.push_back({entry.path(), whole});
+    }
+    return all;
+}
+
 }  // namespace
 
-Result<Checkpoint> Checkpoint::create(const std::string& directory, const Head& head) {
+void Checkpoint::Progress::apply_to(StreamCounters& counters) const {
+    counters.bytes = bytes;
+    counters.lost = lost;
+    counters.gaps = gaps;
+    counters.skipped = skipped;
+    counters.last_write_ns = last_write_ns;
+}
+
+Result<Checkpoint> Checkpoint::create(const std::string& directory, const Head& head,
+                                      const std::array<StreamCounters, 2>& counters) {
     const std::string path = directory + "/" + std::string(file_name) + std::to_string(head.run);
     DiskHead disk{};
     disk.magic = magic;
@@ -89,25 +126,36 @@ Result<Checkpoint> Checkpoint::create(const std::string& directory, const Head& 
     disk.run = head.run;
     disk.layout = TW_LAYOUT;
     disk.start = head.start;
+    for (std::size_t i = 0; i < counters.size(); ++i)
+        disk.progress[i] = progress_of(0, counters[i]);
     auto written = write_file_atomically(path, {reinterpret_cast<const char*>(&disk), sizeof(disk)},
                                          layout::file_mode);
     if (!written) return pass_on(std::move(written));
     UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
     if (!fd.valid()) return fail_errno(path, "opening it");
-    return Checkpoint(path, std::move(fd), head);
+    Checkpoint made(path, std::move(fd), head);
+    made.progress_ = disk.progress;
+    return made;
 }
 
 std::vector<Result<Checkpoint>> Checkpoint::load_all(const std::string& directory) {
     std::vector<Result<Checkpoint>> all;
-    std::error_code error;
-    for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
-        const std::string name = entry.path().filename();
-        const bool is_one = name.starts_with(file_name) && name.size() > file_name.size() &&
-                            std::all_of(name.begin() + file_name.size(), name.end(),
-                                        [](char c) { return c >= '0' && c <= '9'; });
-        if (is_one) all.push_back(load(entry.path()));
+    for (const Left& left : left_in(directory)) {
+        if (left.whole) {
+            all.push_back(load(left.path));
+        } else if (auto removed = real_file_system().remove(left.path); !removed) {
+            all.emplace_back(pass_on(std::move(removed)));
+        }
     }
     return all;
+}
+
+Status Checkpoint::remove_all(const std::string& directory) {
+    Status result;
+    for (const Left& left : left_in(directory)) {
+        if (auto removed = real_file_system().remove(left.path); !removed) result = removed;
+    }
+    return result;
 }
 
 Result<Checkpoint> Checkpoint::load(const std::string& path) {
@@ -120,7 +168,7 @@ Result<Checkpoint> Checkpoint::load(const std::string& path) {
         return fail(path, "it is no checkpoint of this version of twinlog");
     }
     Checkpoint loaded(path, std::move(fd), Head{disk.instance, disk.run, disk.start});
-    loaded.done_ = disk.done;
+    loaded.progress_ = disk.progress;
     for (const Source source : {Source::stdout_, Source::stderr_}) {
         if (auto place = loaded.load_place(source); !place) return pass_on(std::move(place));
     }
@@ -148,7 +196,7 @@ Status Checkpoint::load_place(Source source) {
         }
         // The other one is of an earlier line, or of a save that a crash cut short: it is the one
         // to be written next.
-        if (disk.position + disk.length != done(source)) {
+        if (disk.position + disk.length != progress(source).done) {
             if (!found) place.sequence = std::max(place.sequence, disk.sequence);
             continue;
         }
@@ -166,17 +214,20 @@ Status Checkpoint::load_place(Source source) {
     return {};
 }
 
-Status Checkpoint::save(Source source, std::uint64_t done, const LineSplitter& splitter) {
+Status Checkpoint::save(Source source, std::uint64_t done, const StreamCounters& counters,
+                        const LineSplitter& splitter) {
     const auto index = static_cast<std::size_t>(source);
-    if (done_[index] == done) return {};
+    if (progress_[index].done == done) return {};
     if (splitter.in_a_line()) {
         if (auto saved = save_line(source, splitter); !saved) return saved;
     }
-    const auto place = static_cast<off_t>(offsetof(DiskHead, done) + index * sizeof(done));
-    if (::pwrite(fd_.get(), &done, sizeof(done), place) != sizeof(done)) {
+    // In one page, so that no kill comes in between.
+    const Progress now = progress_of(done, counters);
+    const auto place = static_cast<off_t>(offsetof(DiskHead, progress) + index * sizeof(now));
+    if (::pwrite(fd_.get(), &now, sizeof(now), place) != sizeof(now)) {
         return fail_errno(path_, "writing it");
     }
-    done_[index] = done;
+    progress_[index] = now;
     return {};
 }
 

@@ -1,11 +1,11 @@
 // What a run's log does not tell although its records were given back to the kernel: which kernel
-// streams it has, how far they were recorded (rotation may have thrown those entries away), and the
-// beginning of a line. One file in the container's directory, `checkpoint.RUN`, from the run's
-// start to its end. With it the next daemon goes on after a crash.
+// streams it has, how far they were recorded (rotation may have thrown those entries away), what
+// was counted of them, and the beginning of a line. One file in the container's directory,
+// `checkpoint.RUN`, from the run's start to its end. With it the next daemon goes on after a crash.
 //
 // For the line each stream has two places that are written in turn, each with a checksum; the
-// position up to which it was recorded is written last and tells which of them is meant. So a crash
-// between any two writes leaves the state before.
+// position up to which it was recorded is written last, with the counters, and tells which of them
+// is meant. So a crash between any two writes leaves the state before.
 #pragma once
 
 #include <array>
@@ -18,6 +18,7 @@
 #include "base/unique_fd.h"
 #include "format/entry.h"
 #include "record.h"
+#include "store/container_info.h"
 #include "stream/line_splitter.h"
 
 namespace twinlog {
@@ -30,25 +31,43 @@ class Checkpoint {
         std::uint32_t run = 0;       // number of the run in the log
         tw_start start{};
     };
+    // How far a stream was recorded, and what was counted of it then, over all of the container's
+    // runs. Lies on the disk as it is here.
+    struct Progress {
+        std::uint64_t done = 0;
+        std::uint64_t bytes = 0;
+        std::uint64_t lost = 0;
+        std::uint64_t gaps = 0;
+        std::uint64_t skipped = 0;
+        std::int64_t last_write_ns = 0;
 
-    // In place of an older one, which no crash can lose before the new one is whole.
-    static Result<Checkpoint> create(const std::string& directory, const Head& head);
-    // All that are in the directory. Those that can't be read are passed over and told.
+        void apply_to(StreamCounters& counters) const;
+    };
+
+    // In place of an older one, which no crash can lose before the new one is whole. counters:
+    // those of the runs before.
+    static Result<Checkpoint> create(const std::string& directory, const Head& head,
+                                     const std::array<StreamCounters, 2>& counters);
+    // All that are in the directory; what can't be read is an error in its place. Removes what a
+    // daemon left that was killed in create().
     static std::vector<Result<Checkpoint>> load_all(const std::string& directory);
+    // Of a container that ended while no daemon looked, whoever made them.
+    static Status remove_all(const std::string& directory);
     // The run is over.
     Status remove();
 
     [[nodiscard]] const Head& head() const { return head_; }
     // How far the stream was recorded when that was last saved.
-    [[nodiscard]] std::uint64_t done(Source source) const {
-        return done_[static_cast<std::size_t>(source)];
+    [[nodiscard]] const Progress& progress(Source source) const {
+        return progress_[static_cast<std::size_t>(source)];
     }
     // The line that had begun then; the default value if none had.
     [[nodiscard]] const LineSplitter::State& begun(Source source) const {
         return places_[static_cast<std::size_t>(source)].saved;
     }
     // done: everything before it is in the log or in the splitter.
-    Status save(Source source, std::uint64_t done, const LineSplitter& splitter);
+    Status save(Source source, std::uint64_t done, const StreamCounters& counters,
+                const LineSplitter& splitter);
 
  private:
     struct Place {
@@ -65,7 +84,7 @@ class Checkpoint {
     std::string path_;
     UniqueFd fd_;
     Head head_;
-    std::array<std::uint64_t, 2> done_{};
+    std::array<Progress, 2> progress_{};
     std::array<Place, 2> places_;
 };
 

@@ -14,7 +14,9 @@
 #include "base/signals.h"
 #include "container/process.h"
 #include "container/registry.h"
+#include "daemon/frozen.h"
 #include "daemon/recorder.h"
+#include "daemon/throttle.h"
 #include "store/layout.h"
 #include "store/store.h"
 
@@ -41,11 +43,12 @@ constexpr int look_share = 10;
 class Daemon {
  public:
     Daemon(Store store, std::unique_ptr<Capture> capture, Selection selection,
-           LogWriter::Options log_options, OnStop on_stop)
+           LogWriter::Options log_options, std::unique_ptr<Throttle> throttle, OnStop on_stop)
         : store_(std::move(store)),
           capture_(std::move(capture)),
           selection_(std::move(selection)),
-          recorder_(*capture_, store_, registry_, selection_, log_options),
+          throttle_(std::move(throttle)),
+          recorder_(*capture_, store_, registry_, selection_, log_options, throttle_.get()),
           on_stop_(on_stop) {}
 
     Status start();
@@ -67,6 +70,7 @@ class Daemon {
     std::unique_ptr<Capture> capture_;
     Registry registry_ = Registry::of_host();
     Selection selection_;
+    std::unique_ptr<Throttle> throttle_;  // none: nobody is slowed
     Recorder recorder_;
     std::chrono::steady_clock::time_point last_housekeeping_;
     std::chrono::steady_clock::time_point last_lost_ends_check_;
@@ -248,11 +252,20 @@ Status run_daemon(const DaemonOptions& options) {
     // Before anything starts that a signal could interrupt half-way.
     auto signals = StopSignals::block();
     if (!signals) return pass_on(std::move(signals));
+    std::optional<ThawGuard> guard;
+    if (options.overload == Overload::throttle) {
+        auto started = ThawGuard::start(options.store);
+        if (!started) return pass_on(std::move(started));
+        guard.emplace(std::move(*started));
+    }
     raise_file_limit();
     auto store = Store::open(options.store, /*create=*/true);
     if (!store) return pass_on(std::move(store));
     auto lock = store->lock();
     if (!lock) return pass_on(std::move(lock));
+    if (auto thawed = thaw_left(options.store); !thawed) {
+        spdlog::error("{}", thawed.error().message());
+    }
     if (options.log.housekeeper) options.log.housekeeper->start();
     auto pins = Pins::of_store(options.store);
     if (!pins) return pass_on(std::move(pins));
@@ -265,8 +278,14 @@ Status run_daemon(const DaemonOptions& options) {
     auto capture = Capture::load(capture_options);
     if (!capture) return pass_on(std::move(capture));
 
+    std::unique_ptr<Throttle> throttle;
+    if (options.overload == Overload::throttle) {
+        auto started = Throttle::start(options.store, (*capture)->fill());
+        if (!started) return pass_on(std::move(started));
+        throttle = std::move(*started);
+    }
     Daemon daemon(std::move(*store), std::move(*capture), options.selection, options.log,
-                  options.on_stop);
+                  std::move(throttle), options.on_stop);
     if (auto started = daemon.start(); !started) return started;
     daemon.may_outlive();
     std::fprintf(stderr, "ready: capturing %zu containers\n", daemon.running());

@@ -17,12 +17,19 @@ enum class OnStop : std::uint8_t {
     keep,    // it goes on filling the ring, for the next daemon
 };
 
+// What becomes of a container that writes faster, for longer, than its log can be written.
+enum class Overload : std::uint8_t {
+    gap,       // what does not fit into its part of the ring is a gap of its log
+    throttle,  // it is slowed down
+};
+
 struct DaemonOptions {
     std::string store;
     Selection selection;
     CaptureOptions capture;
     LogWriter::Options log;
     OnStop on_stop = OnStop::detach;
+    Overload overload = Overload::gap;
 };
 
 // Runs in the calling thread until SIGTERM or SIGINT. Says `ready: capturing N containers` on

@@ -37,6 +37,24 @@ Result<std::array<std::uint64_t, 2>> positions_in_log(const std::string& directo
     }
 }
 
+// Of the log's entries of that run and stream from the position on.
+Status count_gaps(const std::string& directory, std::uint32_t run, Source source,
+                  std::uint64_t position, StreamCounters& counters) {
+    auto reader = LogReader::open(directory, ReadOptions{});
+    if (!reader) return pass_on(std::move(reader));
+    for (;;) {
+        const auto step = reader->next();
+        if (!step) return fail(step.error());
+        if (*step == LogReader::Step::end || *step == LogReader::Step::idle) return {};
+        if (*step != LogReader::Step::entry) continue;
+        const Entry& entry = reader->entry();
+        const bool counts = entry.run == run && entry.source == source && entry.gap;
+        if (!counts || entry.position < position) continue;
+        counters.lost += entry.gap->bytes;
+        ++counters.gaps;
+    }
+}
+
 // Nobody can write any more, and a reader who can be seen has taken all. before: how the ends stood
 // when they were looked at last. A reader that is about to return from its read has emptied the
 // pipe, and that is not recorded yet; one that cannot be seen is never ahead of what it was then.
@@ -135,9 +153,10 @@ void Recorder::on_start(const tw_start& start) {
     known.from_start = (start.flags & TW_START_AT_EXEC) != 0;
     for (const Source source : {Source::stdout_, Source::stderr_}) add_stream(run, source);
     capture_.may_skip(start.run, run.log->writer().retained_bytes());
+    watch(run);
     save(*run.log);
     auto checkpoint = Checkpoint::create(layout::container_directory(store_.path(), known.id),
-                                         {capture_.instance(), known.run, start});
+                                         {capture_.instance(), known.run, start}, known.streams);
     if (checkpoint) {
         run.checkpoint = std::move(*checkpoint);
     } else {
@@ -172,6 +191,14 @@ void Recorder::add_stream(Run& run, Source source) {
                                                           run.merger->input(source), counters);
     run.merger->watch(source, run.streams[index]->assembler());
     by_slot_[file.slot] = run.streams[index].get();
+}
+
+void Recorder::watch(const Run& run) {
+    if (throttle_ == nullptr) return;
+    const ContainerInfo& info = run.log->info();
+    if (auto watched = throttle_->watch(run.start, info); !watched) {
+        spdlog::warn("{}: will not be slowed down: {}", describe(info), watched.error().message());
+    }
 }
 
 void Recorder::on_data(const tw_data& record, std::string_view captured) {
@@ -298,6 +325,7 @@ void Recorder::finish_run(std::uint64_t key, Run& run, const StreamsLook& look) 
 // Entries first: a follower ends as soon as the state says so. The checkpoint only when the state
 // is saved: a daemon that comes in between finishes the run again.
 void Recorder::close_run(Run& run) {
+    if (throttle_ != nullptr) throttle_->forget(run.start);
     const std::shared_ptr<ContainerLog>& log = run.log;
     flush(*log);
     if (log->writer().dropped_bytes() > 0) owing_.insert(log);
@@ -395,6 +423,7 @@ void Recorder::restore(ContainerInfo info, Checkpoint checkpoint) {
     const std::string directory = layout::container_directory(store_.path(), info.id);
     const auto log = restore_log(std::move(info), head.run);
     if (log == nullptr) return;
+    const bool another_run = log.use_count() > 1;
     auto in_log = positions_in_log(directory, head.run, log->writer().recovery());
     if (!in_log) {
         spdlog::error("{}: not captured: {}", title, in_log.error().message());
@@ -410,9 +439,19 @@ void Recorder::restore(ContainerInfo info, Checkpoint checkpoint) {
         add_stream(run, source);
         const auto index = static_cast<std::size_t>(source);
         if (run.streams[index] == nullptr) continue;
-        run.streams[index]->resume((*in_log)[index], run.checkpoint->done(source),
-                                   run.checkpoint->begun(source));
+        const Checkpoint::Progress& progress = run.checkpoint->progress(source);
+        StreamCounters& counters = log->info().streams[index];
+        // Each checkpoint has what was counted when it was saved; of two runs' the later one holds.
+        if (!another_run || progress.bytes > counters.bytes) progress.apply_to(counters);
+        run.streams[index]->resume((*in_log)[index], progress.done, run.checkpoint->begun(source));
+        if ((*in_log)[index] <= progress.done) continue;
+        counters.bytes += (*in_log)[index] - progress.done;
+        if (auto counted = count_gaps(directory, head.run, source, progress.done, counters);
+            !counted) {
+            spdlog::error("{}: {}", title, counted.error().message());
+        }
     }
+    watch(run);
     spdlog::info("{}: captured on, after a daemon that ended without a word", title);
 }
 
@@ -443,11 +482,14 @@ void Recorder::pay_debts() {
 void Recorder::save_checkpoint(Run& run) {
     // What a full disk has cost has no entry yet: the next daemon finds the gap by itself.
     if (!run.checkpoint || run.log->writer().dropped_bytes() > 0) return;
+    const ContainerInfo& info = run.log->info();
     for (const Source source : {Source::stdout_, Source::stderr_}) {
-        const auto& stream = run.streams[static_cast<std::size_t>(source)];
+        const auto index = static_cast<std::size_t>(source);
+        const auto& stream = run.streams[index];
         if (stream == nullptr) continue;
-        auto saved = run.checkpoint->save(source, stream->assembler().next(), stream->splitter());
-        if (!saved) spdlog::error("{}: {}", describe(run.log->info()), saved.error().message());
+        auto saved = run.checkpoint->save(source, stream->assembler().next(), info.streams[index],
+                                          stream->splitter());
+        if (!saved) spdlog::error("{}: {}", describe(info), saved.error().message());
     }
 }
 
@@ -532,9 +574,9 @@ void Recorder::settle_former() {
         if (log != logs_.end() && !log->second.expired()) continue;
         info.state = ContainerState::ended;
         info.ended_ns = wall_time_now();
-        if (auto saved = store_.save(info); !saved) {
-            spdlog::error("{}: {}", describe(info), saved.error().message());
-        }
+        auto settled = store_.save(info);
+        if (settled) settled = Checkpoint::remove_all(item.directory);
+        if (!settled) spdlog::error("{}: {}", describe(info), settled.error().message());
     }
 }
 

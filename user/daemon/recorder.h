@@ -18,6 +18,7 @@
 #include "daemon/checkpoint.h"
 #include "daemon/selection.h"
 #include "daemon/stream_recorder.h"
+#include "daemon/throttle.h"
 #include "store/log_writer.h"
 #include "store/store.h"
 #include "stream/entry_merger.h"
@@ -44,16 +45,17 @@ class ContainerLog : public EntrySink {
     bool dirty_ = true;
 };
 
-// Not thread-safe. Keeps references to its arguments.
+// Not thread-safe. Keeps references to its arguments; without a throttle nobody is slowed.
 class Recorder : public CaptureSink {
  public:
     Recorder(Capture& capture, Store& store, Registry& registry, Selection& selection,
-             LogWriter::Options log_options)
+             LogWriter::Options log_options, Throttle* throttle)
         : capture_(capture),
           store_(store),
           registry_(registry),
           selection_(selection),
-          log_options_(log_options) {}
+          log_options_(log_options),
+          throttle_(throttle) {}
 
     void on_start(const tw_start& start) override;
     void on_data(const tw_data& record, std::string_view captured) override;
@@ -128,6 +130,7 @@ class Recorder : public CaptureSink {
     Result<std::shared_ptr<ContainerLog>> open_log(ContainerInfo info);
     Result<std::unique_ptr<LogWriter>> open_writer(const ContainerInfo& info);
     void add_stream(Run& run, Source source);
+    void watch(const Run& run);
     std::shared_ptr<ContainerLog> restore_log(ContainerInfo info, std::uint32_t run);
     void restore(ContainerInfo info, Checkpoint checkpoint);
     void reject(const tw_start& start);
@@ -148,6 +151,7 @@ class Recorder : public CaptureSink {
     Registry& registry_;
     Selection& selection_;
     LogWriter::Options log_options_;
+    Throttle* throttle_;
     std::map<std::uint64_t, Run> runs_;                        // by tw_start::run
     std::map<std::string, std::weak_ptr<ContainerLog>> logs_;  // by container id
     std::map<std::string, ContainerInfo> unsaved_;   // by id: container.json could not be written

@@ -51,6 +51,12 @@ void Housekeeper::know(const std::shared_ptr<Rotation>& rotation) {
     active_[rotation->path()] = rotation;
 }
 
+std::shared_ptr<Rotation> Housekeeper::known(const std::string& path) {
+    const std::lock_guard lock(guard_);
+    const auto found = active_.find(path);
+    return found == active_.end() ? nullptr : found->second.lock();
+}
+
 void Housekeeper::compress(const std::shared_ptr<Rotation>& rotation) {
     {
         const std::lock_guard lock(guard_);

@@ -32,6 +32,9 @@ class Housekeeper {
     void start();
     // A log that is written to: its files are removed only in agreement with its writer.
     void know(const std::shared_ptr<Rotation>& rotation);
+    // Who keeps the names of that log's files: the thread may still be at work for a writer that is
+    // gone, and two would rename the same files. None if nobody does.
+    std::shared_ptr<Rotation> known(const std::string& path);
     // Has the log's rotated files compressed, soon.
     void compress(const std::shared_ptr<Rotation>& rotation);
 

@@ -9,6 +9,7 @@
 namespace twinlog::layout {
 
 inline constexpr std::string_view lock_file = "daemon.lock";
+inline constexpr std::string_view frozen_file = "frozen";
 inline constexpr std::string_view info_file = "container.json";
 inline constexpr std::string_view log_file = "container-cached.log";
 

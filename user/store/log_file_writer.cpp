@@ -149,7 +149,14 @@ bool LogFileWriter::is_full(std::uint64_t size) const {
 
 Result<std::unique_ptr<LogFileWriter>> LogFileWriter::open(FileSystem& files, Options options) {
     std::unique_ptr<LogFileWriter> writer(new LogFileWriter(files, std::move(options)));
-    if (auto cleaned = writer->rotation_->clean(); !cleaned) return pass_on(std::move(cleaned));
+    const auto& housekeeper = writer->options_.compressor;
+    auto known = housekeeper ? housekeeper->known(writer->options_.path) : nullptr;
+    if (known && known->max_file() == writer->options_.max_file) {
+        // Nothing is half-made there but what is being made right now.
+        writer->rotation_ = std::move(known);
+    } else if (auto cleaned = writer->rotation_->clean(); !cleaned) {
+        return pass_on(std::move(cleaned));
+    }
     if (auto opened = writer->open_current(); !opened) return pass_on(std::move(opened));
     if (auto recovered = writer->recover(); !recovered) return pass_on(std::move(recovered));
     if (const auto& compressor = writer->options_.compressor) {

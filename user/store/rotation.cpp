@@ -90,14 +90,23 @@ std::string rotated_suffix(const RotatedName& name) {
     return suffix;
 }
 
+// A crash between two renamings leaves a number without a file: that is where shifting stops, else
+// it would go up with the others and take a file's place for good.
 Status Rotation::rotate() {
     const std::lock_guard lock(names_);
     if (max_file_ <= 1) return files_.remove(path_);
+    auto names = list(path_);
+    if (!names) return pass_on(std::move(names));
+    const auto is_free = [&names](int number) {
+        return std::none_of(names->begin(), names->end(),
+                            [number](const RotatedName& name) { return name.number == number; });
+    };
+    int last = 1;
+    while (last < max_file_ - 1 && !is_free(last)) ++last;
     for (const bool compressed : {false, true}) {
-        if (auto removed = files_.remove(path({max_file_ - 1, compressed})); !removed)
-            return removed;
+        if (auto removed = files_.remove(path({last, compressed})); !removed) return removed;
     }
-    for (int number = max_file_ - 1; number > 0; --number) {
+    for (int number = last; number > 0; --number) {
         for (const bool compressed : {false, true}) {
             if (number == 1 && compressed) continue;
             auto renamed =

@@ -44,8 +44,8 @@ class Rotation {
     }
     [[nodiscard]] int max_file() const { return max_file_; }
 
-    // Gives every file the next number, throws away those that are too many. There is no live file
-    // after it. Docker's order: oldest away, shift.
+    // Gives files the next number, as far as there is no gap between them, and throws away what is
+    // too many. There is no live file after it. Docker's order: oldest away, shift.
     Status rotate();
     // Removes what a crash left half-made, and files beyond max_file.
     Status clean();

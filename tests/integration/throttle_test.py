@@ -1,0 +1,138 @@
+"""--overload throttle: no byte of a flood is lost, and nobody stays frozen, whoever dies."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import unittest
+
+import harness
+from harness import DockerTestCase, Twinlog, wait_until
+
+MIB = 1 << 20
+# What the flood of `writer` repeats, 64 KiB of lines.
+BLOCK = b"".join(bytes([ord("a") + i % 26]) * 31 + b"\n" for i in range(2048))
+
+
+class Throttle(DockerTestCase):
+    daemon_options = ("--overload", "throttle", "--ring-size", "16m", "--max-size", "-1")
+    # MiB that a flood writes: many times what the ring holds.
+    flood = int(os.environ.get("FLOOD_MIB", "96"))
+
+    lists = {}
+
+    def start_flood(self, blocks):
+        return self.docker.start("writer", "flood", "/stop", blocks, driver="none")
+
+    def is_frozen(self, container):
+        """By whomever: the daemon takes version 2 of cgroups where it can, docker may take version 1."""
+        forms = ("{}docker/{}", "{}system.slice/docker-{}.scope")
+        files = [path for form in forms for top in ("", "*/")
+                 for path in pathlib.Path("/sys/fs/cgroup").glob(form.format(top, container) + "/*freez*")
+                 if path.name in ("cgroup.freeze", "freezer.state")]
+        self.assertTrue(files)
+        return any(path.read_text().strip() not in ("0", "THAWED") for path in files)
+
+    def frozen(self, daemon):
+        path = self.list_of(daemon)
+        return path.read_text().split() if path.exists() else []
+
+    def list_of(self, daemon):
+        """Where the daemon notes whom it has frozen; it bears the name of the pins."""
+        if daemon not in self.lists:
+            self.lists[daemon] = pathlib.Path("/run") / f"{daemon.pins().name}.frozen"
+        return self.lists[daemon]
+
+    def check(self, daemon, container, blocks):
+        log = subprocess.Popen([harness.TWINLOG, "logs", "--store", daemon.store, "-f", container],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        with log.stdout, log.stderr:
+            size = 0
+            for piece in iter(lambda: log.stdout.read(len(BLOCK)), b""):
+                self.assertTrue(piece == BLOCK, f"the block at {size} is not what was written")
+                size += len(piece)
+            self.assertEqual(size, blocks * MIB)
+            self.assertEqual(log.stderr.read(), b"%d\n" % (blocks * MIB))
+        self.assertEqual(log.wait(harness.DEADLINE), 0)
+        stdout = daemon.info(container)["streams"]["stdout"]
+        self.assertEqual((stdout["lost"], stdout["gaps"]), (0, 0))
+
+    def test_nothing_is_lost(self):
+        container = self.start_flood(self.flood)
+        self.check(self.twinlog, container, self.flood)
+        self.assertIn("is slowed down", self.twinlog.said())
+        self.assertEqual(self.frozen(self.twinlog), [])
+
+    def test_several_floods(self):
+        blocks = self.flood // 4
+        ids = [self.start_flood(blocks) for _ in range(4)]
+        for container in ids:
+            self.check(self.twinlog, container, blocks)
+
+    def test_paused_by_others(self):
+        """What docker has paused stays so, and goes on when docker says so."""
+        quiet = self.docker.start("sh", "-c", "echo one; until [ -e /stop ]; do usleep 1000; done; echo two")
+        wait_until((self.twinlog.directory(quiet) / "container.json").exists, "the first record")
+        self.docker("pause", quiet)
+        flood = self.start_flood(self.flood)
+        self.docker.wait(flood)
+        self.check(self.twinlog, flood, self.flood)
+        state = self.docker("inspect", "-f", "{{.State.Paused}}", quiet).stdout
+        self.assertEqual(state, b"true\n")
+        self.assertTrue(self.is_frozen(quiet))
+        self.docker("unpause", quiet)
+        self.docker.exec(quiet, "touch /stop")
+        self.docker.wait(quiet)
+        self.assertEqual(self.twinlog.whole_logs(quiet), (b"one\ntwo\n", b""))
+
+    def test_paused_while_it_floods(self):
+        container = self.start_flood(self.flood)
+        wait_until(lambda: "is slowed down" in self.twinlog.said(), "the flood being slowed")
+        self.docker("pause", container, check=False)  # which runc refuses while it is frozen
+        paused = self.docker("inspect", "-f", "{{.State.Paused}}", container).stdout == b"true\n"
+        if paused:
+            wait_until(lambda: self.frozen(self.twinlog) == [], "the ring being empty")
+            self.docker("unpause", container)
+        self.docker.wait(container)
+        self.check(self.twinlog, container, self.flood)
+
+    def kill_while_frozen(self, daemon, victims=()):
+        """SIGKILL, first for the victims, then for the daemon, in a moment when it has somebody frozen."""
+        for pid in victims:
+            os.kill(pid, signal.SIGKILL)
+        while True:
+            wait_until(lambda: self.frozen(daemon), "somebody being frozen")
+            # The list cannot change any more.
+            os.kill(daemon.process.pid, signal.SIGSTOP)
+            if self.frozen(daemon):
+                break
+            os.kill(daemon.process.pid, signal.SIGCONT)
+        daemon.stop(signal.SIGKILL)
+
+    def guards(self, daemon):
+        pid = daemon.process.pid
+        return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def test_killed_daemon_leaves_nobody_frozen(self):
+        daemon = self.daemon(*self.daemon_options)
+        container = self.start_flood(1 << 20)
+        self.addCleanup(self.docker, "rm", "-f", container)
+        self.kill_while_frozen(daemon)
+        wait_until(lambda: not self.list_of(daemon).exists(), "the guard having thawed it")
+        self.assertFalse(self.is_frozen(container))
+
+    def test_next_daemon_and_stop_thaw(self):
+        """Where the guard was killed as well."""
+        for thaw in (lambda own: own("stop"), lambda own: own.start(*self.daemon_options)):
+            own = self.daemon(*self.daemon_options)
+            container = self.start_flood(1 << 20)
+            self.kill_while_frozen(own, self.guards(own))
+            self.assertTrue(self.is_frozen(container))
+            self.docker("kill", container, check=False)
+            thaw(own)
+            self.docker.wait(container)
+            own.stop()
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,155 @@
+#include "daemon/frozen.h"
+
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <filesystem>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "base/file_system.h"
+#include "capture/pins.h"
+#include "container/freezer.h"
+#include "store/layout.h"
+#include "store/store.h"
+
+namespace twinlog {
+
+namespace {
+
+constexpr std::size_t max_size = std::size_t{4} << 20;
+
+// Where the list may be, best first: in memory, because a disk that is slow is what containers are
+// frozen for; it is not longer lived than their freezing.
+std::vector<std::string> list_paths(const std::string& store) {
+    std::vector<std::string> paths;
+    const auto pins = Pins::of_store(store);
+    if (pins && pins->usable()) {
+        const std::string name = std::filesystem::path(pins->directory()).filename();
+        paths.push_back("/run/" + name + "." + std::string(layout::frozen_file));
+    }
+    paths.push_back(store + "/" + std::string(layout::frozen_file));
+    return paths;
+}
+
+Status thaw_listed(const std::string& path) {
+    const auto text = read_file(path, max_size);
+    if (!text) {
+        if (text.error().code == ENOENT) return {};
+        return fail(text.error());
+    }
+    Status result;
+    std::string_view rest = *text;
+    while (!rest.empty()) {
+        const std::size_t end = rest.find('\n');
+        if (end == std::string_view::npos) break;
+        auto thawed = Freezer::thaw(std::string(rest.substr(0, end)));
+        if (!thawed) result = std::move(thawed);
+        rest.remove_prefix(end + 1);
+    }
+    if (!result) return result;
+    return real_file_system().remove(path);
+}
+
+// Only fd 0 to 2 and `waits` stay open: nothing of the daemon's may live on with the child, least
+// of all its terminal's end or the store's lock.
+[[noreturn]] void guard(int waits, const std::string& store) {
+    ::prctl(PR_SET_NAME, "twinlog-thaw");
+    ::setsid();
+    for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGPIPE}) ::signal(number, SIG_IGN);
+    const int null = ::open("/dev/null", O_RDWR);
+    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null, fd);
+    ::dup2(waits, STDIN_FILENO);
+    ::syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, 0U);
+    char byte = 0;
+    while (::read(STDIN_FILENO, &byte, 1) < 0 && errno == EINTR) {
+    }
+    // The next daemon has done it, and what the list names by now it has frozen itself.
+    const auto opened = Store::open(store, /*create=*/false);
+    const auto next = opened ? opened->daemon_pid() : Result<std::optional<pid_t>>();
+    if (next && *next) ::_exit(0);
+    ::_exit(thaw_left(store) ? 0 : 1);
+}
+
+}  // namespace
+
+Result<FrozenList> FrozenList::open(const std::string& store) {
+    Result<FrozenList> opened = fail(store, "there is no place for the list of frozen containers");
+    for (std::string& path : list_paths(store)) {
+        UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+                           layout::file_mode));
+        if (fd.valid()) return FrozenList(std::move(path), std::move(fd));
+        opened = fail_errno(path, "making it");
+    }
+    return opened;
+}
+
+Status FrozenList::add(const std::string& path) {
+    paths_.insert(path);
+    if (auto written = write(); !written) {
+        paths_.erase(path);
+        return written;
+    }
+    return {};
+}
+
+Status FrozenList::remove(const std::string& path) {
+    paths_.erase(path);
+    return write();
+}
+
+// Cut after it is written: a daemon killed in between leaves a path too many, never one too few.
+// What a longer list left behind the new one's end may be half a path, which names nothing.
+Status FrozenList::write() {
+    std::string text;
+    for (const std::string& path : paths_) text += path + "\n";
+    const ssize_t written = ::pwrite(fd_.get(), text.data(), text.size(), 0);
+    if (written < 0) return fail_errno(file_, "writing it");
+    if (static_cast<std::size_t>(written) != text.size()) {
+        return fail(Error{file_, "writing it", ENOSPC, {}});
+    }
+    if (::ftruncate(fd_.get(), written) != 0) return fail_errno(file_, "cutting it");
+    return {};
+}
+
+Status thaw_left(const std::string& store) {
+    Status result;
+    for (const std::string& path : list_paths(store)) {
+        if (auto thawed = thaw_listed(path); !thawed) result = std::move(thawed);
+    }
+    return result;
+}
+
+Result<ThawGuard> ThawGuard::start(const std::string& store) {
+    std::array<int, 2> ends{};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail_errno("throttling", "making a pipe");
+    const UniqueFd waits(ends[0]);
+    UniqueFd alive(ends[1]);
+    const pid_t child = ::fork();
+    if (child < 0) return fail_errno("throttling", "starting a process");
+    if (child == 0) {
+        alive.reset();
+        guard(waits.get(), store);
+    }
+    return ThawGuard(child, std::move(alive));
+}
+
+ThawGuard::ThawGuard(ThawGuard&& other) noexcept
+    : child_(std::exchange(other.child_, -1)), alive_(std::move(other.alive_)) {}
+
+ThawGuard::~ThawGuard() {
+    alive_.reset();
+    if (child_ <= 0) return;
+    while (::waitpid(child_, nullptr, 0) < 0 && errno == EINTR) {
+    }
+}
+
+}  // namespace twinlog
