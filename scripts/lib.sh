@@ -6,7 +6,7 @@ root_dir="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # What a fresh Debian 12 lacks, by what it is for.
 declare -A packages=(
     [build]="ninja-build cmake g++ clang bpftool pkg-config libbpf-dev libbpfcc-dev libelf-dev zlib1g-dev
-        libspdlog-dev libcli11-dev libre2-dev libexpected-dev nlohmann-json3-dev libsystemd-dev catch2"
+        libspdlog-dev libcli11-dev libre2-dev libexpected-dev nlohmann-json3-dev libsystemd-dev libcap-ng-dev catch2"
     [docker]="docker.io containerd runc busybox-static"
     [test]="protobuf-compiler python3 clang-format clang-tidy shellcheck gcc-multilib util-linux mawk
         groff-base zsh fish libclang-rt-14-dev"

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/signals.h"
+#include "capture/privileges.h"
 #include "container/process.h"
 #include "container/registry.h"
 #include "daemon/recorder.h"
@@ -138,6 +139,8 @@ void Daemon::keep_house() {
     const auto now = std::chrono::steady_clock::now();
     if (now - last_housekeeping_ < housekeeping) return;
     last_housekeeping_ = now;
+    // From the loop that does the work: a daemon that is stuck in it does not say so.
+    ::sd_notifyf(0, "WATCHDOG=1\nSTATUS=capturing %zu containers", running());
     recorder_.refresh_metadata();
     recorder_.save_changes();
     if (now - last_lost_ends_check_ >= lost_ends_check) {
@@ -237,7 +240,6 @@ Status run_daemon(const DaemonOptions& options) {
     if (!store) return pass_on(std::move(store));
     auto lock = store->lock();
     if (!lock) return pass_on(std::move(lock));
-    if (options.log.housekeeper) options.log.housekeeper->start();
     auto pins = Pins::of_store(options.store);
     if (!pins) return pass_on(std::move(pins));
     if (!pins->usable()) {
@@ -247,6 +249,9 @@ Status run_daemon(const DaemonOptions& options) {
     capture_options.pins = *pins;
     auto capture = Capture::load(capture_options);
     if (!capture) return pass_on(std::move(capture));
+    // Before anything is read that containers chose, and before there is a second thread.
+    if (auto dropped = drop_privileges(); !dropped) return dropped;
+    if (options.log.housekeeper) options.log.housekeeper->start();
 
     Daemon daemon(std::move(*store), std::move(*capture), options.selection, options.log,
                   options.on_stop);
