@@ -9,8 +9,10 @@ declare -A packages=(
         libspdlog-dev libcli11-dev libre2-dev libexpected-dev nlohmann-json3-dev libsystemd-dev libcap-ng-dev catch2"
     [docker]="docker.io containerd runc busybox-static"
     [test]="protobuf-compiler python3 clang-format clang-tidy shellcheck gcc-multilib util-linux mawk
-        groff-base zsh fish libclang-rt-14-dev"
+        groff-base zsh fish lintian libcap2-bin libclang-rt-14-dev"
+    [package]="dpkg-dev file gzip"
     [kernels]="qemu-system-x86 kmod cpio xz-utils e2fsprogs binutils"
+    [vm]="qemu-system-x86 mmdebstrap e2fsprogs"
 )
 
 say() { printf '%s\n' "$*" >&2; }

@@ -139,6 +139,8 @@ class Dockerd:
 class Twinlog:
     """A daemon with a store of its own, ready when the constructor returns."""
 
+    launcher = ()  # what starts it
+
     def __init__(self, *options):
         self.store = pathlib.Path(tempfile.mkdtemp(prefix="twinlog-store-"))
         self.process = None
@@ -149,7 +151,7 @@ class Twinlog:
         self.messages.close()
         self.messages = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            [TWINLOG, "run", "--store", str(self.store), *map(str, options)],
+            [*self.launcher, TWINLOG, "run", "--store", str(self.store), *map(str, options)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         said = []
         while True:

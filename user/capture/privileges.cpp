@@ -23,10 +23,10 @@ bool has(int capability) {
     return in_effect(capability) || (for_bpf && in_effect(CAP_SYS_ADMIN));
 }
 
-Status apply(const std::vector<int>& effective, const std::vector<int>& permitted) {
+Status set_capabilities(const std::vector<int>& effective, const std::vector<int>& permitted) {
     capng_clear(CAPNG_SELECT_CAPS);
-    for (const auto& [set, capabilities] : {std::pair{CAPNG_EFFECTIVE, &effective},
-                                            {CAPNG_PERMITTED, &permitted}}) {
+    for (const auto& [set, capabilities] :
+         {std::pair{CAPNG_EFFECTIVE, &effective}, {CAPNG_PERMITTED, &permitted}}) {
         for (const int capability : *capabilities) {
             capng_update(CAPNG_ADD, set, static_cast<unsigned int>(capability));
         }
@@ -69,8 +69,8 @@ std::vector<Privilege> missing_privileges() {
 Status check_privileges() {
     std::string names;
     for (const Privilege& privilege : missing_privileges()) {
-        names += std::string(names.empty() ? "" : ", ") + privilege.name + " (" + privilege.reason +
-                 ")";
+        names +=
+            std::string(names.empty() ? "" : ", ") + privilege.name + " (" + privilege.reason + ")";
     }
     if (names.empty()) return {};
     return fail(Error{"capture", "it lacks " + names, EPERM,
@@ -89,9 +89,9 @@ Status drop_privileges() {
     if (!map.valid()) return fail_errno("BPF map", "making one");
     std::vector<int> permitted = kept;
     permitted.push_back(for_bpf);
-    if (auto tried = apply(kept, permitted); !tried) return tried;
+    if (auto tried = set_capabilities(kept, permitted); !tried) return tried;
     if (!may_use(map)) kept.push_back(for_bpf);
-    if (auto applied = apply(kept, kept); !applied) return applied;
+    if (auto applied = set_capabilities(kept, kept); !applied) return applied;
     if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
         return fail_errno("privileges", "PR_SET_NO_NEW_PRIVS");
     }

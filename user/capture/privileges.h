@@ -1,5 +1,6 @@
 // What the program must be allowed to do beyond what any root-owned process may: Linux capabilities
-// (capabilities(7)), each with its reason, and how the daemon gives up those that it needed to load.
+// (capabilities(7)), each with its reason, and how the daemon gives up those that it needed to
+// load.
 #pragma once
 
 #include <string>

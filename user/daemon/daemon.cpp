@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -49,18 +51,22 @@ class Daemon {
           on_stop_(on_stop) {}
 
     Status start();
-    Status record_until(const StopSignals& signals);
+    // Completes what a former daemon captured, and ends it.
+    Status finish_former();
+    Status record_until(const StopSignals& signals, const DaemonOptions& options);
     void stop();
     // From here on a crash must not end the capture.
     void may_outlive() { capture_->keep_pins(); }
     [[nodiscard]] std::size_t running() const { return recorder_.running(); }
 
  private:
+    Status take_over();
     bool drain();
     bool held_too_long();
     void drain_pass();
     Status look_at_streams();
     void keep_house();
+    void read_options_again(const DaemonOptions& options);
 
     Store store_;
     std::unique_ptr<Capture> capture_;
@@ -108,9 +114,13 @@ void Daemon::drain_pass() {
     }
 }
 
-Status Daemon::start() {
+Status Daemon::take_over() {
     if (capture_->taken_over()) recorder_.restore();
-    if (auto attached = capture_->attach(); !attached) return attached;
+    return capture_->attach();
+}
+
+Status Daemon::start() {
+    if (auto taken = take_over(); !taken) return taken;
     if (selection_.everything() || !selection_.containers.empty()) {
         if (auto seeded = capture_->seed(); !seeded) return seeded;
     }
@@ -183,16 +193,37 @@ Status Daemon::look_at_streams() {
     return {};
 }
 
-Status Daemon::record_until(const StopSignals& signals) {
+void Daemon::read_options_again(const DaemonOptions& options) {
+    ::sd_notify(0, "RELOADING=1");
+    if (auto now = options.read_again(); !now) {
+        spdlog::error("the options stay as they were: {}", now.error().message());
+    } else {
+        if (now->store != options.store || !(now->selection == options.selection) ||
+            now->capture.ring_size != options.capture.ring_size) {
+            spdlog::warn("store, ring-size, container and pid change with the next start");
+        }
+        recorder_.set_log_options(now->log);
+        on_stop_ = now->on_stop;
+        spdlog::info("the options were read again");
+    }
+    ::sd_notify(0, "READY=1");
+}
+
+Status Daemon::record_until(const StopSignals& signals, const DaemonOptions& options) {
     for (;;) {
         if (drain()) {
             if (auto looked = look_at_streams(); !looked) return looked;
             const auto at_most = recorder_.anybody_ending() || waits_
                                      ? std::chrono::milliseconds(waiting_tick)
                                      : std::chrono::milliseconds(housekeeping);
-            auto stop = capture_->wait(signals.fd(), at_most);
-            if (!stop) return pass_on(std::move(stop));
-            if (*stop) return {};
+            auto signalled = capture_->wait(signals.fd(), at_most);
+            if (!signalled) return pass_on(std::move(signalled));
+            const int signal = *signalled ? signals.take() : 0;
+            if (signal == SIGHUP && options.read_again) {
+                read_options_again(options);
+            } else if (signal != 0 && signal != SIGHUP) {
+                return {};
+            }
         }
         keep_house();
     }
@@ -221,6 +252,15 @@ void Daemon::stop() {
     recorder_.finish_all(last);
 }
 
+Status Daemon::finish_former() {
+    if (auto taken = take_over(); !taken) return taken;
+    drain_pass();
+    recorder_.look_for_lost_ends();
+    on_stop_ = OnStop::detach;
+    stop();
+    return {};
+}
+
 // Each container takes two descriptors and one for each further log; 1024 is the usual soft limit.
 void raise_file_limit() {
     rlimit files{};
@@ -229,11 +269,25 @@ void raise_file_limit() {
     ::setrlimit(RLIMIT_NOFILE, &files);
 }
 
+// A daemon with all that it stands on, loaded and with the privileges that it keeps; not started.
+Result<std::unique_ptr<Daemon>> prepare(const DaemonOptions& options, Store store,
+                                        const Pins& pins) {
+    CaptureOptions capture_options = options.capture;
+    capture_options.pins = pins;
+    auto capture = Capture::load(capture_options);
+    if (!capture) return pass_on(std::move(capture));
+    // Before anything is read that containers chose, and before there is a second thread.
+    if (auto dropped = drop_privileges(); !dropped) return pass_on(std::move(dropped));
+    if (options.log.housekeeper) options.log.housekeeper->start();
+    return std::make_unique<Daemon>(std::move(store), std::move(*capture), options.selection,
+                                    options.log, options.on_stop);
+}
+
 }  // namespace
 
 Status run_daemon(const DaemonOptions& options) {
     // Before anything starts that a signal could interrupt half-way.
-    auto signals = StopSignals::block();
+    auto signals = StopSignals::block({SIGHUP});
     if (!signals) return pass_on(std::move(signals));
     raise_file_limit();
     auto store = Store::open(options.store, /*create=*/true);
@@ -245,24 +299,32 @@ Status run_daemon(const DaemonOptions& options) {
     if (!pins->usable()) {
         spdlog::warn("there is no bpffs: what is written while no daemon runs will be missing");
     }
-    CaptureOptions capture_options = options.capture;
-    capture_options.pins = *pins;
-    auto capture = Capture::load(capture_options);
-    if (!capture) return pass_on(std::move(capture));
-    // Before anything is read that containers chose, and before there is a second thread.
-    if (auto dropped = drop_privileges(); !dropped) return dropped;
-    if (options.log.housekeeper) options.log.housekeeper->start();
-
-    Daemon daemon(std::move(*store), std::move(*capture), options.selection, options.log,
-                  options.on_stop);
-    if (auto started = daemon.start(); !started) return started;
-    daemon.may_outlive();
-    std::fprintf(stderr, "ready: capturing %zu containers\n", daemon.running());
+    auto daemon = prepare(options, std::move(*store), *pins);
+    if (!daemon) return pass_on(std::move(daemon));
+    if (auto started = (*daemon)->start(); !started) return started;
+    (*daemon)->may_outlive();
+    std::fprintf(stderr, "ready: capturing %zu containers\n", (*daemon)->running());
     ::sd_notify(0, "READY=1");
-    auto recorded = daemon.record_until(*signals);
+    auto recorded = (*daemon)->record_until(*signals, options);
     ::sd_notify(0, "STOPPING=1");
-    daemon.stop();
+    (*daemon)->stop();
     return recorded;
+}
+
+Status finish_former_daemon(const DaemonOptions& options) {
+    auto signals = StopSignals::block({SIGHUP});
+    if (!signals) return pass_on(std::move(signals));
+    raise_file_limit();
+    auto store = Store::open(options.store, /*create=*/false);
+    if (!store) return pass_on(std::move(store));
+    auto pins = Pins::of_store(options.store);
+    if (!pins) return pass_on(std::move(pins));
+    if (!pins->exist()) return {};
+    auto lock = store->lock();
+    if (!lock) return pass_on(std::move(lock));
+    auto daemon = prepare(options, std::move(*store), *pins);
+    if (!daemon) return pass_on(std::move(daemon));
+    return (*daemon)->finish_former();
 }
 
 }  // namespace twinlog
