@@ -12,13 +12,13 @@ tree=${TWINLOG_TREE:-$(dirname "${BASH_SOURCE[0]}")/..}
 require_root "$@"
 package=${TWINLOG_DEB:-}
 if [[ -z $package ]]; then
-    install_packages build docker package
+    install_packages build docker apparmor package
     build release twinlog twinlog_descriptions
     rm -f "$root_dir"/build/release/*.deb
     (cd "$root_dir/build/release" && cpack)
     package="$(echo "$root_dir"/build/release/twinlog_*.deb)"
 else
-    install_packages docker
+    install_packages docker apparmor
 fi
 [[ -f $package ]] || die "there is no package $package"
 
