@@ -5,6 +5,7 @@ set(PACKAGE_MAINTAINER "The twinlog maintainers <maintainers@twinlog.invalid>"
     CACHE STRING "Who answers for the Debian package")
 configure_file("${package_dir}/changelog.in" "${PROJECT_BINARY_DIR}/package/changelog" @ONLY)
 
+set(CPACK_VERBATIM_VARIABLES ON)
 set(CPACK_GENERATOR DEB)
 set(CPACK_SOURCE_GENERATOR "")
 set(CPACK_PACKAGE_VENDOR twinlog)

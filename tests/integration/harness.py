@@ -395,6 +395,7 @@ class DaemonTestCase(unittest.TestCase):
     """One daemon for all tests of a class."""
 
     maxDiff = 2000
+    daemon_class = Twinlog
     daemon_options = ()
 
     @classmethod
@@ -404,7 +405,7 @@ class DaemonTestCase(unittest.TestCase):
         if not (TOOLS / "writer").exists():
             raise AssertionError(f"{TOOLS}/writer is missing; build first")
         cls.before_daemon()
-        cls.twinlog = Twinlog(*cls.daemon_options)
+        cls.twinlog = cls.daemon_class(*cls.daemon_options)
         cls.addClassCleanup(cls.twinlog.close)
 
     @classmethod

@@ -34,12 +34,8 @@ def status_of(pid):
 
 
 class Privileges(harness.DockerTestCase):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.twinlog.close()  # the usual one
-        cls.twinlog = Confined("--on-stop", "keep")
-        cls.addClassCleanup(cls.twinlog.close)
+    daemon_class = Confined
+    daemon_options = ("--on-stop", "keep")
 
     def test_container(self):
         container = self.docker.run("sh", "-c", "echo out; echo err >&2", driver="none")
