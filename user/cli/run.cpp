@@ -9,6 +9,7 @@
 #include "base/byte_size.h"
 #include "base/docker_time.h"
 #include "cli/command.h"
+#include "cli/config_file.h"
 #include "container/registry.h"
 #include "daemon/daemon.h"
 #include "store/housekeeper.h"
@@ -238,8 +239,7 @@ CLI::App* add_command(CLI::App& app, Arguments& arguments) {
     command->add_flag("--finish", arguments.finish,
                       "Only write what a former daemon left in the kernel to the logs, end its "
                       "capture for good, and exit");
-    command->set_config("--config", "", "Read options from this file; SIGHUP: read it again")
-        ->type_name("FILE");
+    add_config_option(*command, UnknownNames::refused);
     return command;
 }
 

@@ -12,6 +12,7 @@
 #include "base/unique_fd.h"
 #include "capture/pins.h"
 #include "cli/command.h"
+#include "cli/config_file.h"
 #include "store/store.h"
 
 namespace twinlog {
@@ -52,9 +53,8 @@ void register_stop(CLI::App& app, Action& chosen) {
     CLI::App* command =
         app.add_subcommand("stop", "Ends the running daemon, and the capture that a dead one left");
     add_store_option(*command, *store);
-    // The daemon's own file; only its store matters here.
-    command->set_config("--config", "", "Read --store from this file")->type_name("FILE");
-    command->allow_config_extras(true);
+    // The daemon's own file, of which only the store matters here.
+    add_config_option(*command, UnknownNames::ignored);
     command->callback([&chosen, store] {
         chosen = [store] {
             if (auto stopped = stop(*store); !stopped) return report(stopped.error());
