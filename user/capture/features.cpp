@@ -58,8 +58,8 @@ bool loads_program(bpf_prog_type type, bpf_attach_type attach, const char* targe
     return fd.valid();
 }
 
-void examine_privileges(std::vector<Finding>& findings) {
-    const auto missing = missing_privileges();
+void examine_privileges(std::vector<Finding>& findings, bool search_modules) {
+    const auto missing = missing_privileges(search_modules);
     for (const Privilege& privilege : missing) {
         findings.push_back({Finding::Verdict::bad, privilege.name,
                             std::string("is missing; it is needed ") + privilege.reason,
@@ -155,7 +155,7 @@ Finding examine_cgroups() {
 }  // namespace
 
 Result<Features> probe_features() {
-    if (auto capable = check_privileges(); !capable) return pass_on(std::move(capable));
+    if (auto capable = check_privileges(false); !capable) return pass_on(std::move(capable));
     const Btf types(btf__load_vmlinux_btf());
     if (!types) {
         return fail(Error{btf_path, "reading the kernel's type information (BTF)", errno,
@@ -164,23 +164,30 @@ Result<Features> probe_features() {
     Features features;
     features.user_dynptr =
         btf__find_by_name_kind(types.get(), "bpf_probe_read_user_dynptr", BTF_KIND_FUNC) > 0;
+    if (auto capable = check_privileges(!features.user_dynptr); !capable) {
+        return pass_on(std::move(capable));
+    }
     return features;
 }
 
 std::vector<Finding> examine_host() {
     std::vector<Finding> findings;
-    examine_privileges(findings);
     const Btf types(btf__load_vmlinux_btf());
+    const int types_error = errno;
+    const bool user_dynptr =
+        types &&
+        btf__find_by_name_kind(types.get(), "bpf_probe_read_user_dynptr", BTF_KIND_FUNC) > 0;
+    examine_privileges(findings, types && !user_dynptr);
     if (!types) {
         findings.push_back({Finding::Verdict::bad, "type information (BTF)",
-                            std::string(btf_path) + " cannot be read: " + std::strerror(errno),
+                            std::string(btf_path) + " cannot be read: " + std::strerror(types_error),
                             "a kernel built with CONFIG_DEBUG_INFO_BTF=y"});
         return findings;
     }
     findings.push_back(good("type information (BTF)", btf_path));
     findings.push_back(examine_tracepoints(types.get()));
     findings.push_back(examine_fentry(types.get()));
-    if (btf__find_by_name_kind(types.get(), "bpf_probe_read_user_dynptr", BTF_KIND_FUNC) > 0) {
+    if (user_dynptr) {
         findings.push_back(good("copies", "from user memory straight into the ring"));
     } else {
         findings.push_back(

@@ -57,18 +57,25 @@ const std::vector<Privilege>& needed_privileges() {
     return privileges;
 }
 
-std::vector<Privilege> missing_privileges() {
+std::vector<Privilege> missing_privileges(bool search_modules) {
     std::vector<Privilege> missing;
     const bool known = capng_get_caps_process() == 0;
     for (const Privilege& privilege : needed_privileges()) {
         if (!known || !has(privilege.capability)) missing.push_back(privilege);
     }
+    // libbpf before 1.2 takes a refusal to look into the modules for a failure.
+    if (search_modules && !has(CAP_SYS_ADMIN)) {
+        missing.push_back({CAP_SYS_ADMIN, "CAP_SYS_ADMIN",
+                           "before Linux 6.16, for libbpf to look for a function in the kernel's "
+                           "modules while it loads",
+                           true});
+    }
     return missing;
 }
 
-Status check_privileges() {
+Status check_privileges(bool search_modules) {
     std::string names;
-    for (const Privilege& privilege : missing_privileges()) {
+    for (const Privilege& privilege : missing_privileges(search_modules)) {
         names +=
             std::string(names.empty() ? "" : ", ") + privilege.name + " (" + privilege.reason + ")";
     }

@@ -17,14 +17,16 @@ struct Privilege {
     bool to_load_only;   // not needed any more once programs are loaded and attached
 };
 
-// All that capture needs. CAP_SYS_ADMIN stands for CAP_BPF and CAP_PERFMON, as in the kernel.
+// All that capture needs on every kernel. CAP_SYS_ADMIN stands for CAP_BPF and CAP_PERFMON, as in
+// the kernel.
 const std::vector<Privilege>& needed_privileges();
 
-// Those that this thread does not have in effect.
-std::vector<Privilege> missing_privileges();
+// Those that this thread does not have in effect. search_modules: the kernel lacks a function that
+// the programs can do without; see privileges.cpp.
+std::vector<Privilege> missing_privileges(bool search_modules);
 
 // Fails if there are such; the error names all of them.
-Status check_privileges();
+Status check_privileges(bool search_modules);
 
 // Gives up all capabilities but those that are needed for as long as the daemon runs, for good: no
 // program that is executed later gets them back. Other processes of root can't look into this one

@@ -116,7 +116,12 @@ void Daemon::drain_pass() {
 
 Status Daemon::take_over() {
     if (capture_->taken_over()) recorder_.restore();
-    return capture_->attach();
+    if (auto attached = capture_->attach(); !attached) return attached;
+    // Before anything is read that a container chose, but for this store's own logs, and before
+    // there is a second thread.
+    if (auto dropped = drop_privileges(); !dropped) return dropped;
+    recorder_.start_housekeeping();
+    return {};
 }
 
 Status Daemon::start() {
@@ -269,16 +274,13 @@ void raise_file_limit() {
     ::setrlimit(RLIMIT_NOFILE, &files);
 }
 
-// A daemon with all that it stands on, loaded and with the privileges that it keeps; not started.
+// A daemon with all that it stands on, loaded and not started.
 Result<std::unique_ptr<Daemon>> prepare(const DaemonOptions& options, Store store,
                                         const Pins& pins) {
     CaptureOptions capture_options = options.capture;
     capture_options.pins = pins;
     auto capture = Capture::load(capture_options);
     if (!capture) return pass_on(std::move(capture));
-    // Before anything is read that containers chose, and before there is a second thread.
-    if (auto dropped = drop_privileges(); !dropped) return pass_on(std::move(dropped));
-    if (options.log.housekeeper) options.log.housekeeper->start();
     return std::make_unique<Daemon>(std::move(store), std::move(*capture), options.selection,
                                     options.log, options.on_stop);
 }

@@ -403,12 +403,16 @@ void Recorder::restore(ContainerInfo info, Checkpoint checkpoint) {
     spdlog::info("{}: captured on, after a daemon that ended without a word", title);
 }
 
+void Recorder::start_housekeeping() {
+    if (log_options_.housekeeper) log_options_.housekeeper->start();
+}
+
 void Recorder::set_log_options(LogWriter::Options options) {
     flush();
     // Two of them would get in each other's way.
     if (log_options_.housekeeper) log_options_.housekeeper->stop();
     log_options_ = std::move(options);
-    if (log_options_.housekeeper) log_options_.housekeeper->start();
+    start_housekeeping();
     for (const auto& [id, known] : logs_) {
         const auto log = known.lock();
         if (log == nullptr) continue;

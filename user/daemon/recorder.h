@@ -78,6 +78,8 @@ class Recorder : public CaptureSink {
     [[nodiscard]] bool holds_last_copy() const;
     // Hands on what is held, although something better may come.
     void let_go();
+    // Starts the thread that compresses and removes, if the options have one.
+    void start_housekeeping();
     // Logs are written so from now on, those that are open too.
     void set_log_options(LogWriter::Options options);
     // Saves container.json where counters changed.
