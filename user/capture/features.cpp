@@ -179,9 +179,10 @@ std::vector<Finding> examine_host() {
         btf__find_by_name_kind(types.get(), "bpf_probe_read_user_dynptr", BTF_KIND_FUNC) > 0;
     examine_privileges(findings, types && !user_dynptr);
     if (!types) {
-        findings.push_back({Finding::Verdict::bad, "type information (BTF)",
-                            std::string(btf_path) + " cannot be read: " + std::strerror(types_error),
-                            "a kernel built with CONFIG_DEBUG_INFO_BTF=y"});
+        findings.push_back(
+            {Finding::Verdict::bad, "type information (BTF)",
+             std::string(btf_path) + " cannot be read: " + std::strerror(types_error),
+             "a kernel built with CONFIG_DEBUG_INFO_BTF=y"});
         return findings;
     }
     findings.push_back(good("type information (BTF)", btf_path));
