@@ -6,11 +6,14 @@ root_dir="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # What a fresh Debian 12 lacks, by what it is for.
 declare -A packages=(
     [build]="ninja-build cmake g++ clang bpftool pkg-config libbpf-dev libbpfcc-dev libelf-dev zlib1g-dev
-        libspdlog-dev libcli11-dev libre2-dev libexpected-dev nlohmann-json3-dev libsystemd-dev catch2"
+        libspdlog-dev libcli11-dev libre2-dev libexpected-dev nlohmann-json3-dev libsystemd-dev libcap-ng-dev catch2"
     [docker]="docker.io containerd runc busybox-static"
     [test]="protobuf-compiler python3 clang-format clang-tidy shellcheck gcc-multilib util-linux mawk
-        groff-base zsh fish libclang-rt-14-dev"
+        groff-base zsh fish lintian libcap2-bin libclang-rt-14-dev"
+    [apparmor]="apparmor" # docker.io only recommends it, but starts no container where only the kernel has it
+    [package]="dpkg-dev file gzip"
     [kernels]="qemu-system-x86 kmod cpio xz-utils e2fsprogs binutils"
+    [vm]="qemu-system-x86 mmdebstrap e2fsprogs"
 )
 
 say() { printf '%s\n' "$*" >&2; }

@@ -13,7 +13,7 @@ int main(int argc, char** argv) {
     twinlog::add_diagnostics_options(app);
 
     twinlog::Action chosen;
-    twinlog::register_run(app, chosen);
+    twinlog::register_run(app, chosen, {argv + 1, argv + argc});
     twinlog::register_stop(app, chosen);
     twinlog::register_trace(app, chosen);
     twinlog::register_logs(app, chosen);

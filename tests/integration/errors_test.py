@@ -100,6 +100,22 @@ class Errors(unittest.TestCase):
         self.assertEqual(done.returncode, 2)
         self.assertIn("max-file cannot be less than 1", done.stderr.decode())
 
+    def test_config_file(self):
+        config = self.directory / "twinlog.conf"
+        self.assertRefused(self.daemon("--config", config), str(config), status=2)
+        for text, word in (('no-such-option = "1"', "no-such-option"), ('max-size = "enormous"', "enormous"),
+                           ("max-file = 0", "max-file cannot be less than 1"),
+                           ('backend = "magic"', "magic"), ('[run]\nmax-file = 3', "run")):
+            config.write_text(text + "\n")
+            self.assertRefused(self.daemon("--config", config), word, status=2)
+        # The command line stands above the file.
+        config.write_text('max-size = "enormous"\n')
+        self.assertRefused(self.daemon("--config", config, "--max-size", "huge"), "huge", status=2)
+        # And the file is used: it names another store than the one by default.
+        config.write_text(f'store = "{self.directory}/other"\nmax-file = 2\n')
+        done = run(TWINLOG, "run", "--finish", "--config", config, check=False)
+        self.assertIn(f"{self.directory}/other", done.stderr.decode())
+
     # What is not there
 
     def test_unknown_container(self):

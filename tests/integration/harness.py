@@ -153,6 +153,8 @@ class Dockerd:
 class Twinlog:
     """A daemon with a store of its own, ready when the constructor returns."""
 
+    launcher = ()  # what starts it
+
     def __init__(self, *options):
         self.store = pathlib.Path(tempfile.mkdtemp(prefix="twinlog-store-"))
         self.process = None
@@ -163,7 +165,7 @@ class Twinlog:
         self.messages.close()
         self.messages = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            [TWINLOG, "run", "--store", str(self.store), *map(str, options)],
+            [*self.launcher, TWINLOG, "run", "--store", str(self.store), *map(str, options)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         said = []
         while True:
@@ -416,6 +418,7 @@ class DaemonTestCase(unittest.TestCase):
     """One daemon for all tests of a class."""
 
     maxDiff = 2000
+    daemon_class = Twinlog
     daemon_options = ()
 
     @classmethod
@@ -425,7 +428,7 @@ class DaemonTestCase(unittest.TestCase):
         if not (TOOLS / "writer").exists():
             raise AssertionError(f"{TOOLS}/writer is missing; build first")
         cls.before_daemon()
-        cls.twinlog = Twinlog(*cls.daemon_options)
+        cls.twinlog = cls.daemon_class(*cls.daemon_options)
         cls.addClassCleanup(cls.twinlog.close)
 
     @classmethod

@@ -1,11 +1,14 @@
 #include "capture/backlog.h"
 
 #include <linux/bpf.h>
+#include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+
+#include "capture/privileges.h"
 
 namespace twinlog {
 
@@ -45,6 +48,9 @@ Backlog::~Backlog() {
 void Backlog::run_mover() {
     // Of this thread alone. Without the right to it the mover is only less prompt.
     ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), mover_nice);
+    if (auto dropped = drop_all_privileges(); !dropped) {
+        spdlog::error("{}", dropped.error().message());
+    }
     std::unique_lock guard(busy_guard_);
     while (!stop_) {
         if (!reader_busy_) {

@@ -4,8 +4,6 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
-#include <linux/capability.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -19,6 +17,7 @@
 #include "base/file_system.h"
 #include "base/unique_fd.h"
 #include "capture/pins.h"
+#include "capture/privileges.h"
 #include "record.h"
 
 namespace twinlog {
@@ -31,25 +30,6 @@ struct BtfDeleter {
 using Btf = std::unique_ptr<btf, BtfDeleter>;
 
 constexpr const char* btf_path = "/sys/kernel/btf/vmlinux";
-
-bool has_capability(int capability) {
-    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-    std::array<__user_cap_data_struct, 2> data{};
-    if (::syscall(SYS_capget, &header, data.data()) != 0) return false;
-    return (data[capability / 32].effective >> (capability % 32) & 1U) != 0;
-}
-
-Status check_capabilities() {
-    if (has_capability(CAP_SYS_ADMIN)) return {};
-    for (const auto& [capability, name] :
-         {std::pair{CAP_BPF, "CAP_BPF"}, {CAP_PERFMON, "CAP_PERFMON"}}) {
-        if (!has_capability(capability)) {
-            return fail(Error{"capture", std::string(name) + " is missing", EPERM,
-                              "run it as root: sudo twinlog …"});
-        }
-    }
-    return {};
-}
 
 Finding good(std::string subject, std::string detail) {
     return {Finding::Verdict::good, std::move(subject), std::move(detail), {}};
@@ -76,6 +56,16 @@ bool loads_program(bpf_prog_type type, bpf_attach_type attach, const char* targe
     const UniqueFd fd(
         bpf_prog_load(type, "twinlog_probe", "GPL", program.data(), program.size(), &options));
     return fd.valid();
+}
+
+void examine_privileges(std::vector<Finding>& findings, bool search_modules) {
+    const auto missing = missing_privileges(search_modules);
+    for (const Privilege& privilege : missing) {
+        findings.push_back({Finding::Verdict::bad, privilege.name,
+                            std::string("is missing; it is needed ") + privilege.reason,
+                            "run it as root, sudo twinlog …, or with this capability"});
+    }
+    if (missing.empty()) findings.push_back(good("rights", "all capabilities that are needed"));
 }
 
 Finding examine_tracepoints(const btf* types) {
@@ -165,7 +155,7 @@ Finding examine_cgroups() {
 }  // namespace
 
 Result<Features> probe_features() {
-    if (auto capable = check_capabilities(); !capable) return pass_on(std::move(capable));
+    if (auto capable = check_privileges(false); !capable) return pass_on(std::move(capable));
     const Btf types(btf__load_vmlinux_btf());
     if (!types) {
         return fail(Error{btf_path, "reading the kernel's type information (BTF)", errno,
@@ -174,28 +164,31 @@ Result<Features> probe_features() {
     Features features;
     features.user_dynptr =
         btf__find_by_name_kind(types.get(), "bpf_probe_read_user_dynptr", BTF_KIND_FUNC) > 0;
+    if (auto capable = check_privileges(!features.user_dynptr); !capable) {
+        return pass_on(std::move(capable));
+    }
     return features;
 }
 
 std::vector<Finding> examine_host() {
     std::vector<Finding> findings;
-    if (auto capable = check_capabilities(); !capable) {
-        const Error& error = capable.error();
-        findings.push_back({Finding::Verdict::bad, "rights", error.what, error.hint});
-    } else {
-        findings.push_back(good("rights", "enough to load BPF programs"));
-    }
     const Btf types(btf__load_vmlinux_btf());
+    const int types_error = errno;
+    const bool user_dynptr =
+        types &&
+        btf__find_by_name_kind(types.get(), "bpf_probe_read_user_dynptr", BTF_KIND_FUNC) > 0;
+    examine_privileges(findings, types && !user_dynptr);
     if (!types) {
-        findings.push_back({Finding::Verdict::bad, "type information (BTF)",
-                            std::string(btf_path) + " cannot be read: " + std::strerror(errno),
-                            "a kernel built with CONFIG_DEBUG_INFO_BTF=y"});
+        findings.push_back(
+            {Finding::Verdict::bad, "type information (BTF)",
+             std::string(btf_path) + " cannot be read: " + std::strerror(types_error),
+             "a kernel built with CONFIG_DEBUG_INFO_BTF=y"});
         return findings;
     }
     findings.push_back(good("type information (BTF)", btf_path));
     findings.push_back(examine_tracepoints(types.get()));
     findings.push_back(examine_fentry(types.get()));
-    if (btf__find_by_name_kind(types.get(), "bpf_probe_read_user_dynptr", BTF_KIND_FUNC) > 0) {
+    if (user_dynptr) {
         findings.push_back(good("copies", "from user memory straight into the ring"));
     } else {
         findings.push_back(

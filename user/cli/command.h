@@ -4,6 +4,8 @@
 
 #include <CLI/App.hpp>
 #include <functional>
+#include <string>
+#include <vector>
 
 #include "base/result.h"
 
@@ -17,7 +19,8 @@ inline constexpr int exit_usage = 2;
 // Runs the chosen subcommand and returns the program's exit code.
 using Action = std::function<int()>;
 
-void register_run(CLI::App& app, Action& chosen);
+// command_line: the words behind the program's name, to be read again on SIGHUP.
+void register_run(CLI::App& app, Action& chosen, std::vector<std::string> command_line);
 void register_stop(CLI::App& app, Action& chosen);
 void register_trace(CLI::App& app, Action& chosen);
 void register_logs(CLI::App& app, Action& chosen);

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/byte_size.h"
 #include "base/docker_time.h"
 #include "cli/command.h"
+#include "cli/config_file.h"
 #include "container/registry.h"
 #include "daemon/daemon.h"
 #include "store/housekeeper.h"
@@ -26,6 +28,7 @@ struct Arguments {
     std::string spill = "1g";
     std::string on_stop = "detach";
     std::string overload = "gap";
+    bool finish = false;
     int max_file = 5;
     std::vector<std::string> formats = {"local"};
     bool compress = true;
@@ -148,103 +151,132 @@ Result<DaemonOptions> to_options(const Arguments& arguments) {
     return options;
 }
 
-int run(const Arguments& arguments) {
+CLI::App* add_command(CLI::App& app, Arguments& arguments);
+
+// The options as the same command line and the configuration file give them now.
+Result<DaemonOptions> read_again(const std::vector<std::string>& command_line) {
+    CLI::App app;
+    Arguments arguments;
+    add_command(app, arguments);
+    // What stands before the command's name is about messages.
+    std::vector<const char*> words{"twinlog"};
+    const auto name = std::find(command_line.begin(), command_line.end(), "run");
+    for (auto word = name; word != command_line.end(); ++word) words.push_back(word->c_str());
+    try {
+        app.parse(static_cast<int>(words.size()), words.data());
+    } catch (const CLI::ParseError& error) {
+        return fail("", error.what());
+    }
+    return to_options(arguments);
+}
+
+int run(const Arguments& arguments, const std::vector<std::string>& command_line) {
     auto options = to_options(arguments);
     if (!options) {
         report(options.error());
         return exit_usage;
     }
-    if (auto ran = run_daemon(*options); !ran) return report(ran.error());
-    return exit_ok;
+    options->read_again = [&command_line] { return read_again(command_line); };
+    const auto ran = arguments.finish ? finish_former_daemon(*options) : run_daemon(*options);
+    return ran ? exit_ok : report(ran.error());
 }
 
-}  // namespace
-
-void register_run(CLI::App& app, Action& chosen) {
-    auto arguments = std::make_shared<Arguments>();
+CLI::App* add_command(CLI::App& app, Arguments& arguments) {
     CLI::App* command = app.add_subcommand("run", "Captures containers until SIGTERM or SIGINT");
-    add_store_option(*command, arguments->store);
+    add_store_option(*command, arguments.store);
     command
-        ->add_option("--container", arguments->containers,
+        ->add_option("--container", arguments.containers,
                      "Only this container: name, id or id prefix; may be repeated")
         ->type_name("CONTAINER");
     command
-        ->add_option("--pid", arguments->pids,
+        ->add_option("--pid", arguments.pids,
                      "Only stdout and stderr of this process; may be repeated")
         ->type_name("PID");
-    command->add_option("--backend", arguments->backend, "How writes are seen")
+    command->add_option("--backend", arguments.backend, "How writes are seen")
         ->check(CLI::IsMember({"auto", "tracepoint"}))
         ->capture_default_str();
     command
-        ->add_option("--max-size", arguments->max_size,
+        ->add_option("--max-size", arguments.max_size,
                      "A log is rotated when it has this size; -1: never")
         ->type_name("SIZE")
         ->capture_default_str();
-    command->add_option("--max-file", arguments->max_file, "How many files a log may have")
+    command->add_option("--max-file", arguments.max_file, "How many files a log may have")
         ->type_name("N")
         ->capture_default_str();
     command
-        ->add_option("--format", arguments->formats,
+        ->add_option("--format", arguments.formats,
                      "Formats to write, separated by commas: local, json-file, cri, raw; local is "
                      "always written, because logs reads it")
         ->type_name("LIST")
         ->delimiter(',')
         ->capture_default_str();
-    command->add_flag("--compress,!--no-compress", arguments->compress,
+    command->add_flag("--compress,!--no-compress", arguments.compress,
                       "Whether rotated files are compressed");
     command
-        ->add_option("--cri-root", arguments->pods,
+        ->add_option("--cri-root", arguments.pods,
                      "Directory of logs in CRI's layout; not one that a kubelet writes to. "
                      "Without it: pods in the store")
         ->type_name("DIR");
     command
-        ->add_option("--labels", arguments->labels,
+        ->add_option("--labels", arguments.labels,
                      "Labels of containers that become attributes of their entries, separated by "
                      "commas")
         ->type_name("LIST")
         ->delimiter(',');
     command
-        ->add_option("--max-total", arguments->max_total,
+        ->add_option("--max-total", arguments.max_total,
                      "Size of all logs; the oldest rotated files of the biggest containers go "
                      "first")
         ->type_name("SIZE");
     command
-        ->add_option("--max-age", arguments->max_age,
+        ->add_option("--max-age", arguments.max_age,
                      "Rotated files, and all of ended containers, go when so much time has passed "
                      "since they were written: 36h, 7d")
         ->type_name("SPAN");
     command
-        ->add_option("--keep-removed", arguments->keep_removed,
+        ->add_option("--keep-removed", arguments.keep_removed,
                      "How long after its end the logs of a container are kept that its runtime "
                      "does not know any more; without it: for ever")
         ->type_name("SPAN");
     command
-        ->add_option("--ring-size", arguments->ring_size,
+        ->add_option("--ring-size", arguments.ring_size,
                      "Buffer between kernel and daemon: a power of two")
         ->type_name("SIZE")
         ->capture_default_str();
     command
-        ->add_option("--spill", arguments->spill,
+        ->add_option("--spill", arguments.spill,
                      "Bytes of disk in the store for what comes faster than it can be written; 0: "
                      "what the buffer has no room for is lost")
         ->type_name("SIZE")
         ->capture_default_str();
     command
         ->add_option(
-            "--on-stop", arguments->on_stop,
+            "--on-stop", arguments.on_stop,
             "detach: capture ends with the daemon; keep: it waits in the kernel's ring for "
             "the next one")
         ->check(CLI::IsMember({"detach", "keep"}))
         ->capture_default_str();
     command
-        ->add_option("--overload", arguments->overload,
+        ->add_option("--overload", arguments.overload,
                      "What happens to a container that writes faster than its log can be written. "
                      "gap: bytes are missing from its log, which tells how many; throttle: it is "
                      "slowed down")
         ->check(CLI::IsMember({"gap", "throttle"}))
         ->capture_default_str();
-    command->set_config("--config", "", "Read options from this file")->type_name("FILE");
-    command->callback([&chosen, arguments] { chosen = [arguments] { return run(*arguments); }; });
+    command->add_flag("--finish", arguments.finish,
+                      "Only write what a former daemon left in the kernel to the logs, end its "
+                      "capture for good, and exit");
+    add_config_option(*command, UnknownNames::refused);
+    return command;
+}
+
+}  // namespace
+
+void register_run(CLI::App& app, Action& chosen, std::vector<std::string> command_line) {
+    auto arguments = std::make_shared<Arguments>();
+    add_command(app, *arguments)->callback([&chosen, arguments, words = std::move(command_line)] {
+        chosen = [arguments, words] { return run(*arguments, words); };
+    });
 }
 
 }  // namespace twinlog

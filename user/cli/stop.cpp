@@ -12,6 +12,7 @@
 #include "base/unique_fd.h"
 #include "capture/pins.h"
 #include "cli/command.h"
+#include "cli/config_file.h"
 #include "daemon/frozen.h"
 #include "store/store.h"
 
@@ -54,6 +55,8 @@ void register_stop(CLI::App& app, Action& chosen) {
     CLI::App* command =
         app.add_subcommand("stop", "Ends the running daemon, and the capture that a dead one left");
     add_store_option(*command, *store);
+    // The daemon's own file, of which only the store matters here.
+    add_config_option(*command, UnknownNames::ignored);
     command->callback([&chosen, store] {
         chosen = [store] {
             if (auto stopped = stop(*store); !stopped) return report(stopped.error());

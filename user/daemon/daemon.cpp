@@ -6,12 +6,15 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
+#include <memory>
 #include <optional>
 #include <utility>
 
 #include "base/clock.h"
 #include "base/signals.h"
+#include "capture/privileges.h"
 #include "container/process.h"
 #include "container/registry.h"
 #include "daemon/frozen.h"
@@ -52,19 +55,23 @@ class Daemon {
           on_stop_(on_stop) {}
 
     Status start();
-    Status record_until(const StopSignals& signals);
+    // Completes what a former daemon captured, and ends it.
+    Status finish_former();
+    Status record_until(const StopSignals& signals, const DaemonOptions& options);
     void stop();
     // From here on a crash must not end the capture.
     void may_outlive() { capture_->keep_pins(); }
     [[nodiscard]] std::size_t running() const { return recorder_.running(); }
 
  private:
+    Status take_over();
     bool drain();
     void secure_spilled();
     bool held_too_long();
     void drain_pass();
     Status look_at_streams();
     void keep_house();
+    void read_options_again(const DaemonOptions& options);
 
     Store store_;
     std::unique_ptr<Capture> capture_;
@@ -123,9 +130,18 @@ void Daemon::drain_pass() {
     }
 }
 
-Status Daemon::start() {
+Status Daemon::take_over() {
     if (capture_->taken_over()) recorder_.restore();
     if (auto attached = capture_->attach(); !attached) return attached;
+    // Before anything is read that a container chose, but for this store's own logs, and before
+    // there is a second thread.
+    if (auto dropped = drop_privileges(); !dropped) return dropped;
+    recorder_.start_housekeeping();
+    return {};
+}
+
+Status Daemon::start() {
+    if (auto taken = take_over(); !taken) return taken;
     if (selection_.everything() || !selection_.containers.empty()) {
         if (auto seeded = capture_->seed(); !seeded) return seeded;
     }
@@ -154,6 +170,8 @@ void Daemon::keep_house() {
     const auto now = std::chrono::steady_clock::now();
     if (now - last_housekeeping_ < housekeeping) return;
     last_housekeeping_ = now;
+    // From the loop that does the work: a daemon that is stuck in it does not say so.
+    ::sd_notifyf(0, "WATCHDOG=1\nSTATUS=capturing %zu containers", running());
     recorder_.refresh_metadata();
     recorder_.save_changes();
     if (now - last_lost_ends_check_ >= lost_ends_check) {
@@ -197,16 +215,40 @@ Status Daemon::look_at_streams() {
     return {};
 }
 
-Status Daemon::record_until(const StopSignals& signals) {
+void Daemon::read_options_again(const DaemonOptions& options) {
+    ::sd_notify(0, "RELOADING=1");
+    if (auto now = options.read_again(); !now) {
+        spdlog::error("the options stay as they were: {}", now.error().message());
+    } else {
+        if (now->store != options.store || !(now->selection == options.selection) ||
+            now->capture.ring_size != options.capture.ring_size ||
+            now->capture.spill_size != options.capture.spill_size ||
+            now->overload != options.overload) {
+            spdlog::warn(
+                "store, ring-size, spill, overload, container and pid change with the next start");
+        }
+        recorder_.set_log_options(now->log);
+        on_stop_ = now->on_stop;
+        spdlog::info("the options were read again");
+    }
+    ::sd_notify(0, "READY=1");
+}
+
+Status Daemon::record_until(const StopSignals& signals, const DaemonOptions& options) {
     for (;;) {
         if (drain()) {
             if (auto looked = look_at_streams(); !looked) return looked;
             const auto at_most = recorder_.anybody_ending() || waits_
                                      ? std::chrono::milliseconds(waiting_tick)
                                      : std::chrono::milliseconds(housekeeping);
-            auto stop = capture_->wait(signals.fd(), at_most);
-            if (!stop) return pass_on(std::move(stop));
-            if (*stop) return {};
+            auto signalled = capture_->wait(signals.fd(), at_most);
+            if (!signalled) return pass_on(std::move(signalled));
+            const int signal = *signalled ? signals.take() : 0;
+            if (signal == SIGHUP && options.read_again) {
+                read_options_again(options);
+            } else if (signal != 0 && signal != SIGHUP) {
+                return {};
+            }
         }
         keep_house();
     }
@@ -238,6 +280,15 @@ void Daemon::stop() {
     capture_->tidy_spill();
 }
 
+Status Daemon::finish_former() {
+    if (auto taken = take_over(); !taken) return taken;
+    drain_pass();
+    recorder_.look_for_lost_ends();
+    on_stop_ = OnStop::detach;
+    stop();
+    return {};
+}
+
 // Each container takes two descriptors and one for each further log; 1024 is the usual soft limit.
 void raise_file_limit() {
     rlimit files{};
@@ -246,11 +297,32 @@ void raise_file_limit() {
     ::setrlimit(RLIMIT_NOFILE, &files);
 }
 
+// A daemon with all that it stands on, loaded and not started.
+Result<std::unique_ptr<Daemon>> prepare(const DaemonOptions& options, Store store,
+                                        const Pins& pins) {
+    CaptureOptions capture_options = options.capture;
+    capture_options.pins = pins;
+    capture_options.spill = layout::spill_file(options.store);
+    if (auto thawed = thaw_left(options.store); !thawed) {
+        spdlog::error("{}", thawed.error().message());
+    }
+    auto capture = Capture::load(capture_options);
+    if (!capture) return pass_on(std::move(capture));
+    std::unique_ptr<Throttle> throttle;
+    if (options.overload == Overload::throttle) {
+        auto started = Throttle::start(options.store, (*capture)->fill());
+        if (!started) return pass_on(std::move(started));
+        throttle = std::move(*started);
+    }
+    return std::make_unique<Daemon>(std::move(store), std::move(*capture), options.selection,
+                                    options.log, std::move(throttle), options.on_stop);
+}
+
 }  // namespace
 
 Status run_daemon(const DaemonOptions& options) {
     // Before anything starts that a signal could interrupt half-way.
-    auto signals = StopSignals::block();
+    auto signals = StopSignals::block({SIGHUP});
     if (!signals) return pass_on(std::move(signals));
     std::optional<ThawGuard> guard;
     if (options.overload == Overload::throttle) {
@@ -263,37 +335,40 @@ Status run_daemon(const DaemonOptions& options) {
     if (!store) return pass_on(std::move(store));
     auto lock = store->lock();
     if (!lock) return pass_on(std::move(lock));
-    if (auto thawed = thaw_left(options.store); !thawed) {
-        spdlog::error("{}", thawed.error().message());
-    }
-    if (options.log.housekeeper) options.log.housekeeper->start();
     auto pins = Pins::of_store(options.store);
     if (!pins) return pass_on(std::move(pins));
     if (!pins->usable()) {
         spdlog::warn("there is no bpffs: what is written while no daemon runs will be missing");
     }
-    CaptureOptions capture_options = options.capture;
-    capture_options.pins = *pins;
-    capture_options.spill = layout::spill_file(options.store);
-    auto capture = Capture::load(capture_options);
-    if (!capture) return pass_on(std::move(capture));
-
-    std::unique_ptr<Throttle> throttle;
-    if (options.overload == Overload::throttle) {
-        auto started = Throttle::start(options.store, (*capture)->fill());
-        if (!started) return pass_on(std::move(started));
-        throttle = std::move(*started);
-    }
-    Daemon daemon(std::move(*store), std::move(*capture), options.selection, options.log,
-                  std::move(throttle), options.on_stop);
-    if (auto started = daemon.start(); !started) return started;
-    daemon.may_outlive();
-    std::fprintf(stderr, "ready: capturing %zu containers\n", daemon.running());
+    auto daemon = prepare(options, std::move(*store), *pins);
+    if (!daemon) return pass_on(std::move(daemon));
+    if (auto started = (*daemon)->start(); !started) return started;
+    (*daemon)->may_outlive();
+    std::fprintf(stderr, "ready: capturing %zu containers\n", (*daemon)->running());
     ::sd_notify(0, "READY=1");
-    auto recorded = daemon.record_until(*signals);
+    auto recorded = (*daemon)->record_until(*signals, options);
     ::sd_notify(0, "STOPPING=1");
-    daemon.stop();
+    (*daemon)->stop();
     return recorded;
+}
+
+Status finish_former_daemon(const DaemonOptions& options) {
+    auto signals = StopSignals::block({SIGHUP});
+    if (!signals) return pass_on(std::move(signals));
+    raise_file_limit();
+    auto store = Store::open(options.store, /*create=*/false);
+    if (!store) return pass_on(std::move(store));
+    auto pins = Pins::of_store(options.store);
+    if (!pins) return pass_on(std::move(pins));
+    if (!pins->exist()) return {};
+    auto lock = store->lock();
+    if (!lock) return pass_on(std::move(lock));
+    // Nobody is slowed for the sake of a capture that ends.
+    DaemonOptions own = options;
+    own.overload = Overload::gap;
+    auto daemon = prepare(own, std::move(*store), *pins);
+    if (!daemon) return pass_on(std::move(daemon));
+    return (*daemon)->finish_former();
 }
 
 }  // namespace twinlog

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "base/result.h"
@@ -30,10 +31,18 @@ struct DaemonOptions {
     LogWriter::Options log;
     OnStop on_stop = OnStop::detach;
     Overload overload = Overload::gap;
+    // What SIGHUP asks for: the options as they are now. Only log and on_stop can change. None: the
+    // options stay as they are.
+    std::function<Result<DaemonOptions>()> read_again;
 };
 
 // Runs in the calling thread until SIGTERM or SIGINT. Says `ready: capturing N containers` on
-// stderr and READY=1 to the service manager once every running container is attached.
+// stderr and READY=1 to the service manager once every running container is attached. Gives up what
+// privileges it does not need any more, for the whole process.
 Status run_daemon(const DaemonOptions& options);
+
+// Ends what a daemon left in the kernel, for good: what was recorded meanwhile is written to the
+// logs, and they are completed. Nothing to do is no error.
+Status finish_former_daemon(const DaemonOptions& options);
 
 }  // namespace twinlog

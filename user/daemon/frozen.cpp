@@ -17,6 +17,7 @@
 
 #include "base/file_system.h"
 #include "capture/pins.h"
+#include "capture/privileges.h"
 #include "container/freezer.h"
 #include "store/layout.h"
 #include "store/store.h"
@@ -65,6 +66,7 @@ Status thaw_listed(const std::string& path) {
     ::prctl(PR_SET_NAME, "twinlog-thaw");
     ::setsid();
     for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGPIPE}) ::signal(number, SIG_IGN);
+    (void)drop_all_privileges();  // nobody hears of it here
     const int null = ::open("/dev/null", O_RDWR);
     for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null, fd);
     ::dup2(waits, STDIN_FILENO);

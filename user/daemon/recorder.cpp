@@ -455,6 +455,36 @@ void Recorder::restore(ContainerInfo info, Checkpoint checkpoint) {
     spdlog::info("{}: captured on, after a daemon that ended without a word", title);
 }
 
+void Recorder::start_housekeeping() {
+    if (log_options_.housekeeper) log_options_.housekeeper->start();
+}
+
+void Recorder::set_log_options(LogWriter::Options options) {
+    flush();
+    // Two of them would get in each other's way.
+    if (log_options_.housekeeper) log_options_.housekeeper->stop();
+    log_options_ = std::move(options);
+    start_housekeeping();
+    for (const auto& [id, known] : logs_) {
+        const auto log = known.lock();
+        if (log == nullptr) continue;
+        // Its writer knows of bytes that it could not write.
+        if (log->writer().has_pending()) {
+            spdlog::warn(
+                "{}: goes on with the old options until the next start, as its log cannot "
+                "be written now",
+                describe(log->info()));
+            continue;
+        }
+        if (auto writer = open_writer(log->info())) {
+            log->replace_writer(std::move(*writer));
+        } else {
+            spdlog::error("{}: goes on with the old options: {}", describe(log->info()),
+                          writer.error().message());
+        }
+    }
+}
+
 void Recorder::finish_all(const StreamsLook& look) {
     for (auto& [key, run] : runs_) {
         finish_run(key, run, look);

@@ -35,6 +35,7 @@ class ContainerLog : public EntrySink {
 
     ContainerInfo& info() { return info_; }
     LogWriter& writer() { return *writer_; }
+    void replace_writer(std::unique_ptr<LogWriter> writer) { writer_ = std::move(writer); }
     // Counters or state changed since container.json was saved.
     [[nodiscard]] bool dirty() const { return dirty_; }
     void set_dirty(bool dirty) { dirty_ = dirty; }
@@ -83,6 +84,10 @@ class Recorder : public CaptureSink {
     [[nodiscard]] bool holds_last_copy() const;
     // Hands on what is held, although something better may come.
     void let_go();
+    // Starts the thread that compresses and removes, if the options have one.
+    void start_housekeeping();
+    // Logs are written so from now on, those that are open too.
+    void set_log_options(LogWriter::Options options);
     // Saves container.json where counters changed.
     void save_changes();
     // Reads names and labels again, which the runtime may have changed.

@@ -13,6 +13,8 @@ struct Selection {
     std::vector<std::string> containers;  // names, ids or id prefixes
     std::vector<std::uint32_t> pids;
 
+    bool operator==(const Selection&) const = default;
+
     // Nothing was asked for: every container is meant.
     [[nodiscard]] bool everything() const { return containers.empty() && pids.empty(); }
     // Whether containers that start later can be meant.

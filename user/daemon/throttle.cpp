@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/escape.h"
+#include "capture/privileges.h"
 
 namespace twinlog {
 
@@ -86,6 +87,9 @@ void Throttle::forget(const tw_start& start) {
 
 void Throttle::work() {
     be_first();
+    if (auto dropped = drop_all_privileges(); !dropped) {
+        spdlog::error("{}", dropped.error().message());
+    }
     while (!stop_) {
         std::this_thread::sleep_for(tick_);
         look();

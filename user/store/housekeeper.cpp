@@ -33,6 +33,10 @@ void be_idle() {
 }  // namespace
 
 Housekeeper::~Housekeeper() {
+    stop();
+}
+
+void Housekeeper::stop() {
     {
         const std::lock_guard lock(guard_);
         stop_ = true;

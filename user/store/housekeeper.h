@@ -30,6 +30,8 @@ class Housekeeper {
 
     // Makes the thread, if it is not there. It inherits the caller's blocked signals.
     void start();
+    // Ends the thread for good; gives up what it does and waits for that.
+    void stop();
     // A log that is written to: its files are removed only in agreement with its writer.
     void know(const std::shared_ptr<Rotation>& rotation);
     // Who keeps the names of that log's files: the thread may still be at work for a writer that is
