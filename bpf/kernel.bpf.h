@@ -37,6 +37,13 @@ struct file {
 	void *private_data;
 };
 
+struct kiocb {
+	struct file *ki_filp;
+	void *ki_complete;	/* NULL: whoever asked for it waits */
+};
+
+struct iov_iter;
+
 struct pipe_buffer {
 	unsigned int len;
 };

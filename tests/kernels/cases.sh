@@ -27,7 +27,12 @@ since 5.18 io-uring file 0 writer uring
 # Several write at once, and bytes that no write has in its arguments: only who reads can tell.
 check threads pipe 0 writer threads
 check forks pipe 0 writer forks
-for way in sendfile splice splice-pipe tee vmsplice "uring writev"; do
+# Threads that are preempted in the middle of a call: something that may do so, again and again.
+chrt -f 50 sh -c 'while usleep 100; do :; done' &
+disturber=$!
+check crowd pipe 0 writer many 64 60
+kill $disturber
+for way in sendfile splice splice-pipe tee vmsplice "uring writev" "uring splice"; do
     # shellcheck disable=SC2086 # a case and its argument
     check "$(echo $way | tr ' ' -)" pipe 0 writer $way
 done

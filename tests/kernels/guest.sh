@@ -15,6 +15,8 @@ ip link set lo up
 
 store=/tmp/store
 work=/tmp/work
+# A variable of the kernel's command line.
+backend=${TWINLOG_BACKEND:-auto}
 mkdir -p $work/bundle
 
 uptime() { cut -d ' ' -f 1 /proc/uptime; }
@@ -39,10 +41,12 @@ give_up() {
     finish
 }
 
-# start_daemon: returns when `ready:` was said. What it says goes to $work/messages all the time.
+# start_daemon OPTION…: returns when `ready:` was said. What it says goes to $work/messages all the time.
+# shellcheck disable=SC2120 # cost.sh has some
 start_daemon() {
+    rm -f $work/said $work/ready
     mkfifo $work/said
-    twinlog --log-level debug run --store $store 2>$work/said &
+    twinlog --log-level debug run --backend "$backend" --store $store "$@" 2>$work/said &
     daemon=$!
     mkfifo $work/ready
     # Ends, and so does the read below, when the daemon does.
@@ -156,7 +160,12 @@ tell "kernel up=$(uptime) $(uname -r)"
 twinlog doctor >$work/doctor 2>&1
 tell "doctor $?"
 show $work/doctor
-start_daemon || give_up "twinlog run" $work/messages
+# shellcheck disable=SC2119
+if ! start_daemon; then
+    tell "refused $(grep '^twinlog: ' $work/messages | tail -n 1 | cut -c 1-300)"
+    show $work/messages
+    finish
+fi
 tell "ready up=$(uptime)"
 # shellcheck source=/dev/null
 . "/${TWINLOG_TESTS:-cases}.sh" # a variable of the kernel's command line

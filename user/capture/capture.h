@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "capture/backend.h"
 #include "capture/pins.h"
 #include "record.h"
 #include "stream/assembler.h"
@@ -37,7 +38,8 @@ class CaptureSink {
 struct CaptureOptions {
     std::uint64_t ring_size = 64ULL << 20;  // bytes, a power of two
     bool new_containers = true;             // register containers that start later
-    Pins pins;                              // where maps and programs outlive the daemon
+    Backend backend = Backend::automatic;
+    Pins pins;  // where maps and programs outlive the daemon
 };
 
 struct StreamsLook {

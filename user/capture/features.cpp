@@ -2,8 +2,6 @@
 
 #include <bcc/bcc_proc.h>
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
-#include <bpf/libbpf.h>
 #include <linux/capability.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -12,25 +10,18 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
-#include <memory>
 #include <string_view>
 #include <utility>
 
 #include "base/file_system.h"
 #include "base/unique_fd.h"
+#include "capture/backend.h"
 #include "capture/pins.h"
 #include "record.h"
 
 namespace twinlog {
 
 namespace {
-
-struct BtfDeleter {
-    void operator()(btf* types) const { btf__free(types); }
-};
-using Btf = std::unique_ptr<btf, BtfDeleter>;
-
-constexpr const char* btf_path = "/sys/kernel/btf/vmlinux";
 
 bool has_capability(int capability) {
     __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
@@ -55,56 +46,35 @@ Finding good(std::string subject, std::string detail) {
     return {Finding::Verdict::good, std::move(subject), std::move(detail), {}};
 }
 
-// Whether a minimal program of this type loads: two instructions, return 0.
-bool loads_program(bpf_prog_type type, bpf_attach_type attach, const char* target, const btf* types,
-                   std::uint32_t flags = 0) {
-    const std::array<bpf_insn, 2> program{
-        bpf_insn{
-            .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
-        bpf_insn{.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
-    LIBBPF_OPTS(bpf_prog_load_opts, options);
-    options.expected_attach_type = attach;
-    options.prog_flags = flags;
-    if (target != nullptr) {
-        const bool tracepoint = attach == BPF_TRACE_RAW_TP;
-        const std::string name = tracepoint ? std::string("btf_trace_") + target : target;
-        const int id = btf__find_by_name_kind(types, name.c_str(),
-                                              tracepoint ? BTF_KIND_TYPEDEF : BTF_KIND_FUNC);
-        if (id <= 0) return false;
-        options.attach_btf_id = static_cast<std::uint32_t>(id);
-    }
-    const UniqueFd fd(
-        bpf_prog_load(type, "twinlog_probe", "GPL", program.data(), program.size(), &options));
-    return fd.valid();
+Finding as_finding(const Error& error, Finding::Verdict verdict) {
+    return {verdict, error.subject, error.what, error.hint};
 }
 
-Finding examine_tracepoints(const btf* types) {
-    for (const char* name : {"sys_exit", "sched_process_exec", "sched_process_exit"}) {
-        if (!loads_program(BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, name, types)) {
-            return {Finding::Verdict::bad, "backend tracepoint",
-                    std::string("a program on ") + name + " does not load",
-                    "a kernel of Linux 5.19 or later with CONFIG_BPF_EVENTS=y is needed"};
-        }
+Finding examine_tracepoint(const Result<BackendPlan>& plan) {
+    if (!plan) return as_finding(plan.error(), Finding::Verdict::bad);
+    if (std::string_view(plan->exit_program) == "on_sys_exit") {
+        return good("backend tracepoint",
+                    "loads; every system call of the host costs some 75 ns more");
     }
-    // Where such programs may sleep, they may also be interrupted by another thread on the same
-    // processor, and the kernel skips that one's run.
-    if (loads_program(BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, "sys_exit", types,
-                      BPF_F_SLEEPABLE)) {
-        return {Finding::Verdict::limited, "backend tracepoint",
-                "loads, but this kernel skips runs of it now and then: what is written then is "
-                "missing, and only the number of runs is known",
-                "a kernel up to Linux 6.18"};
-    }
-    return good("backend tracepoint", "loads; every system call of the host costs some 75 ns more");
+    return good("backend tracepoint",
+                "loads, by way of perf because this kernel would skip runs of it otherwise; every "
+                "system call of the host costs some 110 ns more");
 }
 
-Finding examine_fentry(const btf* types) {
-    if (loads_program(BPF_PROG_TYPE_TRACING, BPF_TRACE_FEXIT, "vfs_write", types)) {
-        return good("fentry programs", "load; this version of twinlog has no use for them yet");
+Finding examine_fentry(const Result<BackendPlan>& plan) {
+    if (!plan) return as_finding(plan.error(), Finding::Verdict::limited);
+    if (plan->left_calls.empty()) {
+        return good("backend fentry", "loads; calls that neither write nor read cost nothing more");
     }
-    return {Finding::Verdict::limited, "fentry programs",
-            "are refused, most likely by kernel lockdown: capture goes by the tracepoint backend",
-            "none is needed"};
+    return good("backend fentry", "loads; " + std::to_string(plan->left_calls.size()) +
+                                      " system calls have no function to hook, and are seen at "
+                                      "their exit, for which all calls pay");
+}
+
+Finding examine_choice(const KernelProbe& kernel) {
+    const auto plans = plan_backends(Backend::automatic, kernel);
+    if (!plans) return as_finding(plans.error(), Finding::Verdict::bad);
+    return good("--backend auto", "takes " + std::string(backend_name(plans->front().backend)));
 }
 
 // The kernel's functions by bcc's reader of /proc/kallsyms. Addresses may be hidden; names are not.
@@ -164,16 +134,10 @@ Finding examine_cgroups() {
 
 }  // namespace
 
-Result<Features> probe_features() {
+Result<Features> probe_features(const KernelProbe& kernel) {
     if (auto capable = check_capabilities(); !capable) return pass_on(std::move(capable));
-    const Btf types(btf__load_vmlinux_btf());
-    if (!types) {
-        return fail(Error{btf_path, "reading the kernel's type information (BTF)", errno,
-                          "a kernel built with CONFIG_DEBUG_INFO_BTF=y is needed"});
-    }
     Features features;
-    features.user_dynptr =
-        btf__find_by_name_kind(types.get(), "bpf_probe_read_user_dynptr", BTF_KIND_FUNC) > 0;
+    features.user_dynptr = kernel.knows_function("bpf_probe_read_user_dynptr");
     return features;
 }
 
@@ -185,17 +149,16 @@ std::vector<Finding> examine_host() {
     } else {
         findings.push_back(good("rights", "enough to load BPF programs"));
     }
-    const Btf types(btf__load_vmlinux_btf());
-    if (!types) {
-        findings.push_back({Finding::Verdict::bad, "type information (BTF)",
-                            std::string(btf_path) + " cannot be read: " + std::strerror(errno),
-                            "a kernel built with CONFIG_DEBUG_INFO_BTF=y"});
+    auto kernel = KernelProbe::open();
+    if (!kernel) {
+        findings.push_back(as_finding(kernel.error(), Finding::Verdict::bad));
         return findings;
     }
-    findings.push_back(good("type information (BTF)", btf_path));
-    findings.push_back(examine_tracepoints(types.get()));
-    findings.push_back(examine_fentry(types.get()));
-    if (btf__find_by_name_kind(types.get(), "bpf_probe_read_user_dynptr", BTF_KIND_FUNC) > 0) {
+    findings.push_back(good("type information (BTF)", "is there"));
+    findings.push_back(examine_tracepoint(plan_tracepoint(*kernel)));
+    findings.push_back(examine_fentry(plan_fentry(*kernel)));
+    findings.push_back(examine_choice(*kernel));
+    if (kernel->knows_function("bpf_probe_read_user_dynptr")) {
         findings.push_back(good("copies", "from user memory straight into the ring"));
     } else {
         findings.push_back(

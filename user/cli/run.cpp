@@ -129,6 +129,9 @@ Result<DaemonOptions> to_options(const Arguments& arguments) {
         return fail("--ring-size " + arguments.ring_size, "not a power of two from 4m to 1g");
     }
     options.capture.ring_size = *ring;
+    auto backend = find_backend(arguments.backend);
+    if (!backend) return pass_on(std::move(backend));
+    options.capture.backend = *backend;
     options.on_stop = arguments.on_stop == "keep" ? OnStop::keep : OnStop::detach;
     options.capture.new_containers = options.selection.new_containers();
     return options;
@@ -159,7 +162,7 @@ void register_run(CLI::App& app, Action& chosen) {
                      "Only stdout and stderr of this process; may be repeated")
         ->type_name("PID");
     command->add_option("--backend", arguments->backend, "How writes are seen")
-        ->check(CLI::IsMember({"auto", "tracepoint"}))
+        ->check(CLI::IsMember({"auto", "tracepoint", "fentry"}))
         ->capture_default_str();
     command
         ->add_option("--max-size", arguments->max_size,
