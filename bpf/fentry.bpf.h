@@ -96,3 +96,38 @@ int BPF_PROG(on_tty_read, struct kiocb *request, struct iov_iter *to, long ret)
 {
 	return finished_read(request, ret);
 }
+
+/* The same functions on kernels that preempt threads inside the kernel. There a program on fexit is
+ * skipped while a preempted thread is inside of it on the same CPU; these are called with preemption
+ * off. They are not told the function's arguments. */
+static __always_inline int returned(struct pt_regs *at_return, enum end end)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	long ret = at_return->ax;
+	bool compat;
+	u64 nr;
+
+	if (ret < 0 && ret != -EIO)
+		return 0;
+	/* Set by the system call's entry, and until it has a result; io_uring's work comes after that. */
+	if ((long)regs->ax != -ENOSYS)
+		return 0;
+	compat = is_compat(task);
+	nr = compat ? (u32)regs->orig_ax : regs->orig_ax;
+	if ((compat ? compat_call(nr) : native_call(nr)).end != end)
+		return 0;
+	return finished_call(regs, ret, nr, compat);
+}
+
+SEC("kretprobe.multi")
+int on_call_return(struct pt_regs *at_return)
+{
+	return returned(at_return, END_WRITE);
+}
+
+SEC("kretprobe.multi")
+int on_read_return(struct pt_regs *at_return)
+{
+	return returned(at_return, END_READ);
+}

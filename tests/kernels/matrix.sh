@@ -20,7 +20,6 @@ all_series=(5.10 6.1 6.12 6.18 7.3)
 declare -A refused=(
     [5.10,tracepoint]=1 # no bpf_loop, no dynptrs
     [5.10,fentry]=1
-    [7.3,fentry]=1 # preempts threads inside the kernel, and skips programs on functions then
 )
 # A guest that hangs is cut off; on an idle machine all cases take a good minute.
 guest_limit=${TWINLOG_GUEST_LIMIT:-600}

@@ -1,5 +1,6 @@
 #include "capture/backend.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -47,6 +48,9 @@ Result<std::vector<BackendPlan>> plan_backends(Backend wanted, const KernelProbe
             return pass_on(std::move(tracepoint));
         }
     }
+    std::stable_sort(plans.begin(), plans.end(), [](const auto& one, const auto& other) {
+        return one.sees_everything > other.sees_everything;
+    });
     return plans;
 }
 

@@ -35,21 +35,31 @@ struct CallHook {
     SystemCall call;
 };
 
+// One program at the return of many functions.
+struct ReturnProgram {
+    const char* program;
+    std::vector<const char*> functions;
+};
+
 // What a backend is made of here.
 struct BackendPlan {
     Backend backend = Backend::tracepoint;
     std::vector<const char*> programs;   // to be attached
     std::vector<CallHook> hooks;         // to be attached, each for one system call
+    std::vector<ReturnProgram> returns;  // to be attached
     const char* exit_program = nullptr;  // sees the exit of system calls
     bool all_calls = false;              // that program is for all of them, or
     std::vector<SystemCall> left_calls;  // for these, which no hook sees
+    // Nothing that another program on the host does can make the kernel skip a run.
+    bool sees_everything = true;
 };
 
 // The plan of one backend. The error says why this kernel can't have it.
 Result<BackendPlan> plan_tracepoint(const KernelProbe& kernel);
 Result<BackendPlan> plan_fentry(const KernelProbe& kernel);
-// The plans of the backend that is wanted, or of those that come into question, best first: where
-// one does not load, the next one is tried. Never empty.
+// The plans of the backend that is wanted, or of those that come into question, best first: one
+// that sees everything, then the one that costs the host less. Where one does not load, the next
+// one is tried. Never empty.
 Result<std::vector<BackendPlan>> plan_backends(Backend wanted, const KernelProbe& kernel);
 
 }  // namespace twinlog

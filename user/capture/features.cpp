@@ -63,12 +63,16 @@ Finding examine_tracepoint(const Result<BackendPlan>& plan) {
 
 Finding examine_fentry(const Result<BackendPlan>& plan) {
     if (!plan) return as_finding(plan.error(), Finding::Verdict::limited);
-    if (plan->left_calls.empty()) {
-        return good("backend fentry", "loads; calls that neither write nor read cost nothing more");
+    if (!plan->left_calls.empty()) {
+        return good("backend fentry", "loads; " + std::to_string(plan->left_calls.size()) +
+                                          " system calls have no function to hook, and are seen at "
+                                          "their exit, for which all calls pay");
     }
-    return good("backend fentry", "loads; " + std::to_string(plan->left_calls.size()) +
-                                      " system calls have no function to hook, and are seen at "
-                                      "their exit, for which all calls pay");
+    return good("backend fentry",
+                plan->returns.empty()
+                    ? "loads; calls that neither write nor read cost nothing more"
+                    : "loads, by way of fprobes because this kernel preempts threads inside the "
+                      "kernel; calls that neither write nor read cost nothing more");
 }
 
 Finding examine_choice(const KernelProbe& kernel) {

@@ -1,4 +1,5 @@
 // Backend `fentry`, bpf/fentry.bpf.h.
+#include <algorithm>
 #include <array>
 
 #include "capture/backend.h"
@@ -58,21 +59,32 @@ constexpr std::array<SystemCall, 6> reads{
 // Of a kernel that runs 32-bit programs.
 constexpr const char* compat_mark = "__ia32_sys_write";
 
-// False: no hook; the program is then to be on sys_exit.
-bool add_read_hooks(const KernelProbe& kernel, BackendPlan& plan) {
-    std::vector<const char*> programs;
+// The hooks of reading; none where one of them is missing, and the calls are to be seen at their
+// exit.
+std::vector<ReadHook> find_read_hooks(const KernelProbe& kernel) {
+    std::vector<ReadHook> hooks;
     if (kernel.hooks_function(all_pipes.function)) {
-        programs.push_back(all_pipes.program);
+        hooks.push_back(all_pipes);
     } else {
-        for (const ReadHook& hook : pipes_and_fifos) {
-            if (!kernel.hooks_function(hook.function)) return false;
-            programs.push_back(hook.program);
-        }
+        hooks.assign(pipes_and_fifos.begin(), pipes_and_fifos.end());
     }
-    if (!kernel.hooks_function(terminals.function)) return false;
-    programs.push_back(terminals.program);
-    plan.programs.insert(plan.programs.end(), programs.begin(), programs.end());
-    return true;
+    hooks.push_back(terminals);
+    const bool complete = std::all_of(hooks.begin(), hooks.end(), [&](const ReadHook& hook) {
+        return kernel.hooks_function(hook.function);
+    });
+    return complete ? hooks : std::vector<ReadHook>{};
+}
+
+// One program for all functions, called with preemption off.
+void hook_returns(BackendPlan& plan, const std::vector<CallHook>& calls,
+                  const std::vector<ReadHook>& reading) {
+    ReturnProgram writers{"on_call_return", {}};
+    for (const CallHook& hook : calls) writers.functions.push_back(hook.function);
+    plan.returns.push_back(std::move(writers));
+    if (reading.empty()) return;
+    ReturnProgram readers{"on_read_return", {}};
+    for (const ReadHook& hook : reading) readers.functions.push_back(hook.function);
+    plan.returns.push_back(std::move(readers));
 }
 
 }  // namespace
@@ -93,38 +105,41 @@ Result<BackendPlan> plan_fentry(const KernelProbe& kernel) {
         error.subject = subject;
         return fail(std::move(error));
     }
-    // Their programs run with preemption on: while a thread is preempted inside of one, the kernel
-    // skips it for all others on that processor.
-    switch (KernelProbe::preemption()) {
-        case Preemption::never:
-            break;
-        case Preemption::possible:
-            return fail(subject,
-                        "this kernel preempts threads inside the kernel, and skips programs on "
-                        "functions then: bytes would be missing",
-                        way_out + ", or boot with preempt=none where the kernel has it");
-        case Preemption::unknown:
-            return fail(subject,
-                        "whether this kernel preempts threads inside the kernel cannot be read "
-                        "(sched/preempt in debugfs); if it does, bytes would be missing",
-                        way_out);
-    }
     BackendPlan plan;
     plan.backend = Backend::fentry;
     plan.exit_program = tracepoint->exit_program;
     plan.programs = tracepoint->programs;
+
+    std::vector<CallHook> calls;
     const bool compat = kernel.knows_function(compat_mark);
     for (const CallHook& hook : call_hooks) {
         if (hook.call.compat && !compat) continue;
         if (kernel.hooks_function(hook.function)) {
-            plan.hooks.push_back(hook);
+            calls.push_back(hook);
         } else {
             plan.left_calls.push_back(hook.call);
         }
     }
-    if (!add_read_hooks(kernel, plan)) {
+    const std::vector<ReadHook> reading = find_read_hooks(kernel);
+    if (reading.empty()) {
         plan.left_calls.insert(plan.left_calls.end(), reads.begin(), reads.end());
     }
+    if (KernelProbe::preemption() == Preemption::never) {
+        plan.hooks = std::move(calls);
+        for (const ReadHook& hook : reading) plan.programs.push_back(hook.program);
+        return plan;
+    }
+    // While a thread is preempted inside a program on fexit, the kernel skips it for all others on
+    // that processor. Programs on returns are not preempted, but are skipped where another thread
+    // was in the middle of bpf(2) on a map.
+    if (!kernel.returns_are_unlimited()) {
+        return fail(subject,
+                    "this kernel preempts threads inside the kernel, or may, and skips programs on "
+                    "functions then: bytes would be missing",
+                    way_out + ", or boot with preempt=voluntary");
+    }
+    plan.sees_everything = false;
+    hook_returns(plan, calls, reading);
     return plan;
 }
 

@@ -7,6 +7,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <string_view>
@@ -97,6 +98,17 @@ bool KernelProbe::lets_sleep_in_tracepoint(const char* name) const {
     return loads(BPF_TRACE_RAW_TP,
                  btf__find_by_name_kind(types_.get(), type.c_str(), BTF_KIND_TYPEDEF),
                  BPF_F_SLEEPABLE);
+}
+
+bool KernelProbe::returns_are_unlimited() const {
+    const int id = btf__find_by_name_kind(types_.get(), "fprobe", BTF_KIND_STRUCT);
+    if (id <= 0) return false;
+    const btf_type* fprobe = btf__type_by_id(types_.get(), static_cast<std::uint32_t>(id));
+    const btf_member* members = btf_members(fprobe);
+    return std::any_of(members, members + btf_vlen(fprobe), [&](const btf_member& member) {
+        return std::string_view(btf__name_by_offset(types_.get(), member.name_off)) ==
+               "hlist_array";
+    });
 }
 
 Preemption KernelProbe::preemption() {

@@ -30,6 +30,9 @@ class KernelProbe {
     [[nodiscard]] bool takes_tracepoint(const char* name) const;
     // Whether such a program may sleep; then it may be interrupted by other threads, too.
     [[nodiscard]] bool lets_sleep_in_tracepoint(const char* name) const;
+    // Whether programs on functions' returns may be many at a time, as many as threads are in them:
+    // fprobes on the function graph's own stacks (Linux 6.14).
+    [[nodiscard]] bool returns_are_unlimited() const;
     [[nodiscard]] static Preemption preemption();
 
  private:

@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 #include <utility>
 
 namespace twinlog {
@@ -70,6 +71,7 @@ Result<Programs> Programs::load(const BackendPlan& plan, const Features& feature
     std::for_each(run_programs.begin(), run_programs.end(), use);
     std::for_each(plan.programs.begin(), plan.programs.end(), use);
     for (const CallHook& hook : plan.hooks) use(hook.program);
+    for (const ReturnProgram& program : plan.returns) use(program.program);
     // Even with all hooks there: one may turn out not to attach.
     use(plan.exit_program);
     if (capture_bpf__load(&skeleton) != 0) {
@@ -93,7 +95,7 @@ bool Programs::is_traced(const SystemCall& call) const {
             1) != 0;
 }
 
-Status Programs::attach(const char* name) {
+Status Programs::attach(const char* name, const Attacher& attacher) {
     const std::string subject = std::string("BPF program ") + name;
     const std::string pin = pins_.path(name);
     Link link;
@@ -101,12 +103,10 @@ Status Programs::attach(const char* name) {
         link.reset(bpf_link__open(pin.c_str()));
         if (!link) return fail_errno(subject, "taking it over");
     } else {
-        link.reset(bpf_program__attach(find(name)));
+        link.reset(attacher(find(name)));
         if (!link) {
-            return fail_errno(subject, "attaching it",
-                              std::strcmp(name, perf_exit_program) == 0 && errno == ENOENT
-                                  ? tracefs_hint
-                                  : doctor_hint);
+            const bool no_tracefs = errno == ENOENT && std::string_view(name) == perf_exit_program;
+            return fail_errno(subject, "attaching it", no_tracefs ? tracefs_hint : doctor_hint);
         }
         if (pins_.usable() && bpf_link__pin(link.get(), pin.c_str()) != 0) {
             return fail_errno(subject, "pinning it to " + pin);
@@ -132,18 +132,29 @@ Status Programs::attach() {
     for (const CallHook& hook : plan_.hooks) {
         // A daemon before this one could not attach it.
         if (is_traced(hook.call)) continue;
-        if (auto attached = attach(hook.program); !attached) {
+        if (auto attached = attach(hook.program, bpf_program__attach); !attached) {
             spdlog::warn("{} cannot be hooked, every system call pays for it: {}", hook.function,
                          attached.error().message());
             trace(hook.call);
             exit_needed = true;
         }
     }
+    for (const ReturnProgram& returns : plan_.returns) {
+        const auto to_functions = [&](const bpf_program* program) {
+            LIBBPF_OPTS(bpf_kprobe_multi_opts, options);
+            std::vector<const char*> functions = returns.functions;
+            options.syms = functions.data();
+            options.cnt = functions.size();
+            options.retprobe = true;
+            return bpf_program__attach_kprobe_multi_opts(program, nullptr, &options);
+        };
+        if (auto attached = attach(returns.program, to_functions); !attached) return attached;
+    }
     std::vector<const char*> rest = plan_.programs;
     if (exit_needed) rest.push_back(plan_.exit_program);
     rest.insert(rest.end(), run_programs.begin(), run_programs.end());
     for (const char* name : rest) {
-        if (auto attached = attach(name); !attached) return attached;
+        if (auto attached = attach(name, bpf_program__attach); !attached) return attached;
     }
     return {};
 }

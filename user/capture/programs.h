@@ -5,6 +5,7 @@
 #include <bpf/libbpf.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -56,7 +57,8 @@ class Programs {
     [[nodiscard]] bool is_pinned(const char* name) const;
     void trace(const SystemCall& call);
     [[nodiscard]] bool is_traced(const SystemCall& call) const;
-    Status attach(const char* name);
+    using Attacher = std::function<bpf_link*(const bpf_program*)>;
+    Status attach(const char* name, const Attacher& attacher);
 
     BackendPlan plan_;
     Pins pins_;
