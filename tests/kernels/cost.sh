@@ -22,7 +22,7 @@ measure() {
             if [ -z "$least" ] || [ "$cpu" -lt "$least" ]; then least=$cpu; fi
             round=$((round + 1))
         done
-        tell "cost $1: $question: $((least / calls)) ns"
+        tell "measured $1: $question: $((least / calls)) ns"
     done
 }
 

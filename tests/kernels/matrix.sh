@@ -142,7 +142,10 @@ make_disk() {
     cp -a "$root/bin" "$root/container/"
     cp "$build_dir"/tests/tools/writer "$build_dir"/tests/tools/writer32 "$root/container/bin/"
     cp "$build_dir"/tests/bench/bench_tool "$root/bin/"
+    cp "$build_dir"/bpf/capture.bpf.o "$root/"
     put_program "$root" "$build_dir/user/cli/twinlog" "$(command -v runc)" "$(command -v chrt)"
+    put_program "$root" "$build_dir/tests/kernels/skipped_runs"
+    ln -s "$build_dir/tests/kernels/skipped_runs" "$root/bin/skipped_runs"
     if [[ -n $docker ]]; then
         for name in dockerd docker containerd containerd-shim-runc-v2 docker-init; do
             put_program "$root" "$(command -v "$name" || die "$name is not installed")"
@@ -154,7 +157,7 @@ make_disk() {
     echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
     printf 'root:x:0:\ntty:x:5:\ndocker:x:999:\n' >"$root/etc/group"
     echo '127.0.0.1 localhost' >"$root/etc/hosts"
-    cp "$here"/{guest,cases,docker,cost}.sh "$root/"
+    cp "$here"/{guest,cases,docker,cost,skips}.sh "$root/"
     truncate -s 1G "$1"
     mkfs.ext4 -q -F -O ^has_journal -m 0 -d "$root" "$1"
     rm -rf "$root"
@@ -213,7 +216,7 @@ report() {
                 echo "${kernels[$series]}: $2: refused: $rest"
                 [[ -n ${refused[$guest]:-} ]] || fail "$guest" "it is not to be refused here"
                 ;;
-            cost) echo "${kernels[$series]}: $2: $rest" ;;
+            measured) echo "${kernels[$series]}: $2: $rest" ;;
             result)
                 read -r name verdict rest <<<"$rest"
                 count=$((count + 1))
@@ -232,7 +235,7 @@ report() {
         for name in "${cases[@]}"; do results[$guest,$name]=refused; done
     elif [[ -n ${refused[$guest]:-} ]]; then
         fail "$guest" "it is no longer refused"
-    elif ((count == 0)) && [[ $tests != cost ]]; then
+    elif ((count == 0)) && [[ $tests == cases || $tests == docker ]]; then
         fail "$guest" "no case ran"
     fi
     if ((failures > before)); then
@@ -271,11 +274,12 @@ clean_up() {
 
 usage() {
     cat <<END
-usage: tests/kernels/matrix.sh [--build-dir DIR] [--backend BACKEND] [--docker | --cost] [--cpus N] [SERIES…]
+usage: tests/kernels/matrix.sh [--build-dir DIR] [--backend BACKEND] [--docker | --cost | --skips] [--cpus N] [SERIES…]
   --build-dir DIR  what is tested (default: build/release)
   --backend NAME   auto, tracepoint or fentry (default: tracepoint and fentry)
   --docker         containers of a dockerd instead of runc's
   --cost           no tests: what calls cost with the backend and without; for an idle machine
+  --skips          no tests: how many runs of programs the kernel skips, by the way they are run
   --cpus N         processors of each guest (default: 1; dockerd hangs on some kernels with more)
   SERIES           of: ${all_series[*]} (default: all; with --docker 6.1, with --cost 6.12)
 END
@@ -292,6 +296,7 @@ while (($#)); do
         --backend) backends+=("${2:?}"); shift ;;
         --docker) docker=1; tests=docker ;;
         --cost) tests=cost ;;
+        --skips) tests=skips; backends=(auto); cpus=2 ;;
         --cpus) cpus=${2:?}; shift ;;
         -h | --help) usage; exit 0 ;;
         -*) usage >&2; exit 2 ;;
@@ -322,7 +327,7 @@ make_disk "$work/disk"
 for series in "${chosen[@]}"; do make_initrd "$series" "$work/$series.initrd"; done
 # As many guests at a time as there are processors for them.
 at_once=$(($(nproc) / cpus))
-[[ $tests != cost ]] || at_once=1
+[[ $tests == cases || $tests == docker ]] || at_once=1
 for series in "${chosen[@]}"; do
     for backend in "${backends[@]}"; do
         while (($(jobs -rp | wc -l) >= (at_once > 0 ? at_once : 1))); do wait -n; done
@@ -333,5 +338,5 @@ wait
 for series in "${chosen[@]}"; do
     for backend in "${backends[@]}"; do report "$series" "$backend"; done
 done
-[[ $tests == cost ]] || print_table
+if [[ $tests == cases || $tests == docker ]]; then print_table; fi
 ((failures == 0)) || die "$failures failures"

@@ -1,6 +1,7 @@
 #include "capture/kernel_probe.h"
 
 #include <bpf/btf.h>
+#include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <sys/syscall.h>
@@ -72,6 +73,11 @@ bool KernelProbe::loads(bpf_attach_type attach, int target, std::uint32_t flags)
     const UniqueFd fd(bpf_prog_load(BPF_PROG_TYPE_TRACING, "twinlog_probe", "GPL", program.data(),
                                     program.size(), &options));
     return fd.valid();
+}
+
+bool KernelProbe::has_helper(bpf_func_id helper) {
+    // Of the types that libbpf can ask for, the one that may call what tracing programs may.
+    return libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, helper, nullptr) == 1;
 }
 
 bool KernelProbe::knows_function(const char* name) const {

@@ -21,6 +21,8 @@ class KernelProbe {
     // Fails without the kernel's type information (BTF).
     static Result<KernelProbe> open();
 
+    // Whether programs may call the helper.
+    [[nodiscard]] static bool has_helper(bpf_func_id helper);
     // Whether the kernel's type information names the function.
     [[nodiscard]] bool knows_function(const char* name) const;
     // Whether a program can be loaded that runs when the function returns.

@@ -8,7 +8,6 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <string_view>
 #include <utility>
 
 namespace twinlog {
@@ -18,15 +17,11 @@ namespace {
 // So many streams at once can always have some of the ring, whatever others hold.
 constexpr std::uint64_t sure_shares = 256;
 
-// What finds containers, whatever the backend: the events are rare.
-constexpr std::array<const char*, 2> run_programs{"on_exit", "on_exec"};
 constexpr std::array<const char*, 2> iterators{"seed", "holders"};
 
 constexpr const char* doctor_hint = "`twinlog doctor` says what this kernel allows";
 constexpr const char* tracefs_hint =
     "tracefs is needed: mount -t tracefs tracing /sys/kernel/tracing";
-
-constexpr const char* perf_exit_program = "on_sys_exit_perf";
 
 }  // namespace
 
@@ -68,7 +63,7 @@ Result<Programs> Programs::load(const BackendPlan& plan, const Features& feature
         bpf_program__set_autoload(programs.find(name), true);
     };
     std::for_each(iterators.begin(), iterators.end(), use);
-    std::for_each(run_programs.begin(), run_programs.end(), use);
+    std::for_each(plan.run_programs.begin(), plan.run_programs.end(), use);
     std::for_each(plan.programs.begin(), plan.programs.end(), use);
     for (const CallHook& hook : plan.hooks) use(hook.program);
     for (const ReturnProgram& program : plan.returns) use(program.program);
@@ -105,7 +100,8 @@ Status Programs::attach(const char* name, const Attacher& attacher) {
     } else {
         link.reset(attacher(find(name)));
         if (!link) {
-            const bool no_tracefs = errno == ENOENT && std::string_view(name) == perf_exit_program;
+            const bool no_tracefs =
+                errno == ENOENT && bpf_program__type(find(name)) == BPF_PROG_TYPE_TRACEPOINT;
             return fail_errno(subject, "attaching it", no_tracefs ? tracefs_hint : doctor_hint);
         }
         if (pins_.usable() && bpf_link__pin(link.get(), pin.c_str()) != 0) {
@@ -152,7 +148,7 @@ Status Programs::attach() {
     }
     std::vector<const char*> rest = plan_.programs;
     if (exit_needed) rest.push_back(plan_.exit_program);
-    rest.insert(rest.end(), run_programs.begin(), run_programs.end());
+    rest.insert(rest.end(), plan_.run_programs.begin(), plan_.run_programs.end());
     for (const char* name : rest) {
         if (auto attached = attach(name, bpf_program__attach); !attached) return attached;
     }

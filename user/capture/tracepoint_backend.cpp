@@ -3,23 +3,40 @@
 
 namespace twinlog {
 
+namespace {
+
+constexpr const char* subject = "backend tracepoint";
+
+}  // namespace
+
 Result<BackendPlan> plan_tracepoint(const KernelProbe& kernel) {
+    // The newest of what the programs need, older than which are loops and atomics that return the
+    // old value: positions in a stream rest on these.
+    if (!KernelProbe::has_helper(BPF_FUNC_ringbuf_reserve_dynptr)) {
+        return fail(subject, "this kernel's BPF has no records of any size (dynptrs)",
+                    "Linux 5.19 or later is needed");
+    }
     for (const char* name : {"sys_exit", "sched_process_exec", "sched_process_exit"}) {
         if (!kernel.takes_tracepoint(name)) {
-            return fail("backend tracepoint",
-                        std::string("a program on ") + name + " does not load",
-                        "a kernel of Linux 5.19 or later with CONFIG_BPF_EVENTS=y is needed");
+            return fail(subject, std::string("a program on ") + name + " does not load",
+                        "a kernel with CONFIG_BPF_EVENTS=y is needed");
         }
     }
     BackendPlan plan;
     plan.backend = Backend::tracepoint;
     plan.all_calls = true;
-    // Programs that may sleep are run with preemption on, and are then skipped at times. By way of
-    // perf they are not, unless another thread was preempted in the middle of bpf(2) on a map.
-    plan.sees_everything = !kernel.lets_sleep_in_tracepoint("sys_exit");
-    plan.exit_program = plan.sees_everything ? "on_sys_exit" : "on_sys_exit_perf";
+    // Where programs may sleep they are run with preemption on, and are then skipped at times. By
+    // way of perf they are not, unless another thread was preempted in the middle of bpf(2) on a
+    // map.
+    const bool by_perf = kernel.lets_sleep_in_tracepoint("sys_exit");
+    plan.sees_everything = !by_perf;
+    plan.exit_program = by_perf ? "on_sys_exit_perf" : "on_sys_exit";
     // Kernels are built without io_uring, too: then nobody writes by it.
-    if (kernel.knows_tracepoint("io_uring_complete")) plan.programs.push_back("on_io_uring");
+    if (kernel.knows_tracepoint("io_uring_complete")) {
+        plan.programs.push_back(by_perf ? "on_io_uring_perf" : "on_io_uring");
+    }
+    plan.run_programs =
+        by_perf ? std::vector{"on_exit_perf", "on_exec_perf"} : std::vector{"on_exit", "on_exec"};
     return plan;
 }
 
