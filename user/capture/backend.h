@@ -44,13 +44,12 @@ struct ReturnProgram {
 // What a backend is made of here.
 struct BackendPlan {
     Backend backend = Backend::tracepoint;
-    std::vector<const char*> programs;      // to be attached
-    std::vector<const char*> run_programs;  // to be attached last: they find containers
-    std::vector<CallHook> hooks;            // to be attached, each for one system call
-    std::vector<ReturnProgram> returns;     // to be attached
-    const char* exit_program = nullptr;     // sees the exit of system calls
-    bool all_calls = false;                 // that program is for all of them, or
-    std::vector<SystemCall> left_calls;     // for these, which no hook sees
+    std::vector<const char*> programs;   // to be attached
+    std::vector<CallHook> hooks;         // to be attached, each for one system call
+    std::vector<ReturnProgram> returns;  // to be attached
+    const char* exit_program = nullptr;  // sees the exit of system calls
+    bool all_calls = false;              // that program is for all of them, or
+    std::vector<SystemCall> left_calls;  // for these, which no hook sees
     // Nothing that another program on the host does can make the kernel skip a run.
     bool sees_everything = true;
 };

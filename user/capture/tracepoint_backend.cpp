@@ -35,8 +35,6 @@ Result<BackendPlan> plan_tracepoint(const KernelProbe& kernel) {
     if (kernel.knows_tracepoint("io_uring_complete")) {
         plan.programs.push_back(by_perf ? "on_io_uring_perf" : "on_io_uring");
     }
-    plan.run_programs =
-        by_perf ? std::vector{"on_exit_perf", "on_exec_perf"} : std::vector{"on_exit", "on_exec"};
     return plan;
 }
 

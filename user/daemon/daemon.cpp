@@ -157,7 +157,11 @@ void Daemon::keep_house() {
             missed - missed_runs_);
         missed_runs_ = missed;
         // One of them may have been a container's start.
-        if (auto seeded = capture_->seed(); !seeded) spdlog::error("{}", seeded.error().message());
+        if (selection_.new_containers()) {
+            if (auto seeded = capture_->seed(); !seeded) {
+                spdlog::error("{}", seeded.error().message());
+            }
+        }
     }
 }
 
