@@ -1,6 +1,5 @@
 #include "capture/backend.h"
 
-#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -32,25 +31,22 @@ Result<Backend> find_backend(const std::string& name) {
 
 Result<std::vector<BackendPlan>> plan_backends(Backend wanted, const KernelProbe& kernel) {
     std::vector<BackendPlan> plans;
+    if (wanted != Backend::fentry) {
+        auto tracepoint = plan_tracepoint(kernel);
+        // The other one needs of the kernel what this one needs.
+        if (!tracepoint) return pass_on(std::move(tracepoint));
+        plans.push_back(std::move(*tracepoint));
+    }
     if (wanted != Backend::tracepoint) {
         auto fentry = plan_fentry(kernel);
         if (fentry) {
-            plans.push_back(std::move(*fentry));
+            const bool better =
+                fentry->caveat.empty() && !plans.empty() && !plans.front().caveat.empty();
+            plans.insert(better ? plans.begin() : plans.end(), std::move(*fentry));
         } else if (wanted == Backend::fentry) {
             return pass_on(std::move(fentry));
         }
     }
-    if (wanted != Backend::fentry) {
-        auto tracepoint = plan_tracepoint(kernel);
-        if (tracepoint) {
-            plans.push_back(std::move(*tracepoint));
-        } else if (plans.empty()) {
-            return pass_on(std::move(tracepoint));
-        }
-    }
-    std::stable_sort(plans.begin(), plans.end(), [](const auto& one, const auto& other) {
-        return one.sees_everything > other.sees_everything;
-    });
     return plans;
 }
 

@@ -50,16 +50,22 @@ struct BackendPlan {
     const char* exit_program = nullptr;  // sees the exit of system calls
     bool all_calls = false;              // that program is for all of them, or
     std::vector<SystemCall> left_calls;  // for these, which no hook sees
-    // Nothing that another program on the host does can make the kernel skip a run.
-    bool sees_everything = true;
+    // What can make it miss something, for the operator; empty if nothing can.
+    std::string caveat;
 };
+
+// Of programs that run with preemption off, on a kernel that preempts threads inside of itself.
+inline constexpr const char* preemption_caveat =
+    "the kernel skips its programs on a processor where another thread was preempted in the middle "
+    "of "
+    "bpf(2) on a map; how many runs that were will be told";
 
 // The plan of one backend. The error says why this kernel can't have it.
 Result<BackendPlan> plan_tracepoint(const KernelProbe& kernel);
 Result<BackendPlan> plan_fentry(const KernelProbe& kernel);
-// The plans of the backend that is wanted, or of those that come into question, best first: one
-// that sees everything, then the one that costs the host less. Where one does not load, the next
-// one is tried. Never empty.
+// The plans of the backend that is wanted, or of those that come into question, best first: what
+// nothing can make miss anything, then the one that says more of what it missed. Where one does not
+// load, the next one is tried. Never empty.
 Result<std::vector<BackendPlan>> plan_backends(Backend wanted, const KernelProbe& kernel);
 
 }  // namespace twinlog

@@ -331,6 +331,9 @@ Result<std::unique_ptr<Capture>> Capture::load(const CaptureOptions& asked) {
         return pass_on(std::move(programs));
     }
     spdlog::info("backend {}", backend_name(programs->backend()));
+    if (!programs->caveat().empty()) {
+        spdlog::warn("backend {}: {}", backend_name(programs->backend()), programs->caveat());
+    }
     auto impl = std::make_unique<Impl>(options, std::move(*programs));
     impl->taken_over = former->has_value();
     impl->remove_pins = options.pins.usable() && !impl->taken_over;

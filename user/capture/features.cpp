@@ -50,29 +50,25 @@ Finding as_finding(const Error& error, Finding::Verdict verdict) {
     return {verdict, error.subject, error.what, error.hint};
 }
 
+Finding examine_backend(const Result<BackendPlan>& plan, std::string found) {
+    const std::string subject = "backend " + std::string(backend_name(plan->backend));
+    if (plan->caveat.empty()) return good(subject, std::move(found));
+    return {Finding::Verdict::limited, subject, found + "; " + plan->caveat, "none is known"};
+}
+
 Finding examine_tracepoint(const Result<BackendPlan>& plan) {
     if (!plan) return as_finding(plan.error(), Finding::Verdict::bad);
-    if (std::string_view(plan->exit_program) == "on_sys_exit") {
-        return good("backend tracepoint",
-                    "loads; every system call of the host costs some 75 ns more");
-    }
-    return good("backend tracepoint",
-                "loads, by way of perf because this kernel would skip runs of it otherwise; every "
-                "system call of the host costs some 110 ns more");
+    return examine_backend(plan, "loads; every system call of the host costs some 75 ns more");
 }
 
 Finding examine_fentry(const Result<BackendPlan>& plan) {
     if (!plan) return as_finding(plan.error(), Finding::Verdict::limited);
-    if (!plan->left_calls.empty()) {
-        return good("backend fentry", "loads; " + std::to_string(plan->left_calls.size()) +
-                                          " system calls have no function to hook, and are seen at "
-                                          "their exit, for which all calls pay");
+    if (plan->left_calls.empty()) {
+        return examine_backend(plan, "loads; only system calls that write cost more");
     }
-    return good("backend fentry",
-                plan->returns.empty()
-                    ? "loads; calls that neither write nor read cost nothing more"
-                    : "loads, by way of fprobes because this kernel preempts threads inside the "
-                      "kernel; calls that neither write nor read cost nothing more");
+    return examine_backend(plan, "loads; " + std::to_string(plan->left_calls.size()) +
+                                     " system calls have no function to hook and are seen at their "
+                                     "exit, for which all calls pay");
 }
 
 Finding examine_choice(const KernelProbe& kernel) {

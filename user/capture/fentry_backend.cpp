@@ -125,6 +125,12 @@ Result<BackendPlan> plan_fentry(const KernelProbe& kernel) {
         plan.left_calls.insert(plan.left_calls.end(), reads.begin(), reads.end());
     }
     if (KernelProbe::preemption() == Preemption::never) {
+        // kernel/bpf/trampoline.c, bpf_tramp_image_put(): who is inside of the function then
+        // returns past the programs. Of pipes and terminals the reading end brings the bytes.
+        plan.caveat =
+            "a write to a file or socket is not seen that is at work while another program is "
+            "attached "
+            "to the same function of the kernel, or removed from it";
         plan.hooks = std::move(calls);
         for (const ReadHook& hook : reading) plan.programs.push_back(hook.program);
         return plan;
@@ -138,7 +144,7 @@ Result<BackendPlan> plan_fentry(const KernelProbe& kernel) {
                     "functions then: bytes would be missing",
                     way_out + ", or boot with preempt=voluntary");
     }
-    plan.sees_everything = false;
+    plan.caveat = preemption_caveat;
     hook_returns(plan, calls, reading);
     return plan;
 }

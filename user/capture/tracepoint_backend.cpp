@@ -25,11 +25,11 @@ Result<BackendPlan> plan_tracepoint(const KernelProbe& kernel) {
     BackendPlan plan;
     plan.backend = Backend::tracepoint;
     plan.all_calls = true;
-    // Where programs may sleep they are run with preemption on, and are then skipped at times. By
-    // way of perf they are not, unless another thread was preempted in the middle of bpf(2) on a
-    // map.
+    // Where programs may sleep they are run with preemption on, and the kernel skips them on a
+    // processor where a thread was preempted inside of one. By way of perf they are run with
+    // preemption off.
     const bool by_perf = kernel.lets_sleep_in_tracepoint("sys_exit");
-    plan.sees_everything = !by_perf;
+    if (by_perf) plan.caveat = preemption_caveat;
     plan.exit_program = by_perf ? "on_sys_exit_perf" : "on_sys_exit";
     // Kernels are built without io_uring, too: then nobody writes by it.
     if (kernel.knows_tracepoint("io_uring_complete")) {
