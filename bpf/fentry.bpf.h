@@ -126,8 +126,24 @@ int on_call_return(struct pt_regs *at_return)
 	return returned(at_return, END_WRITE);
 }
 
+/* Each read once: of those on whose way another function with this program returns, there is one more
+ * below. */
 SEC("kretprobe.multi")
 int on_read_return(struct pt_regs *at_return)
 {
+	return returned(at_return, END_READ);
+}
+
+/* anon_pipe_read, which reading a pipe with a name comes through as well. The descriptor is the first
+ * argument of all calls that read. */
+SEC("kretprobe.multi")
+int on_anon_pipe_read_return(struct pt_regs *at_return)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	struct file *file = task_file(task, (u32)(is_compat(task) ? regs->bx : regs->di));
+
+	if (!file || BPF_CORE_READ(file, f_inode, i_sb, s_magic) != PIPEFS_MAGIC)
+		return 0;
 	return returned(at_return, END_READ);
 }

@@ -1,6 +1,7 @@
 // Backend `fentry`, bpf/fentry.bpf.h.
 #include <algorithm>
 #include <array>
+#include <string_view>
 
 #include "capture/backend.h"
 
@@ -44,13 +45,15 @@ constexpr std::array<CallHook, 29> call_hooks{{
 struct ReadHook {
     const char* function;
     const char* program;
+    const char* return_program;
 };
 
 // What the operations of pipes point to: one function for all of them, or from 6.18 on two.
-constexpr ReadHook all_pipes{"pipe_read", "on_pipe_read"};
+constexpr ReadHook all_pipes{"pipe_read", "on_pipe_read", "on_read_return"};
 constexpr std::array<ReadHook, 2> pipes_and_fifos{
-    {{"anon_pipe_read", "on_anon_pipe_read"}, {"fifo_pipe_read", "on_fifo_pipe_read"}}};
-constexpr ReadHook terminals{"tty_read", "on_tty_read"};
+    {{"anon_pipe_read", "on_anon_pipe_read", "on_anon_pipe_read_return"},
+     {"fifo_pipe_read", "on_fifo_pipe_read", "on_read_return"}}};
+constexpr ReadHook terminals{"tty_read", "on_tty_read", "on_read_return"};
 
 // read, readv and preadv2, where a kind of file has no function that is known.
 constexpr std::array<SystemCall, 6> reads{
@@ -75,16 +78,22 @@ std::vector<ReadHook> find_read_hooks(const KernelProbe& kernel) {
     return complete ? hooks : std::vector<ReadHook>{};
 }
 
-// One program for all functions, called with preemption off.
+// One program for many functions, run with preemption off.
 void hook_returns(BackendPlan& plan, const std::vector<CallHook>& calls,
                   const std::vector<ReadHook>& reading) {
-    ReturnProgram writers{"on_call_return", {}};
-    for (const CallHook& hook : calls) writers.functions.push_back(hook.function);
-    plan.returns.push_back(std::move(writers));
-    if (reading.empty()) return;
-    ReturnProgram readers{"on_read_return", {}};
-    for (const ReadHook& hook : reading) readers.functions.push_back(hook.function);
-    plan.returns.push_back(std::move(readers));
+    const auto hook = [&](const char* function, const char* program) {
+        const auto known = std::find_if(plan.returns.begin(), plan.returns.end(),
+                                        [&](const ReturnProgram& returns) {
+                                            return std::string_view(returns.program) == program;
+                                        });
+        if (known != plan.returns.end()) {
+            known->functions.push_back(function);
+        } else {
+            plan.returns.push_back({program, {function}});
+        }
+    };
+    for (const CallHook& call : calls) hook(call.function, "on_call_return");
+    for (const ReadHook& read : reading) hook(read.function, read.return_program);
 }
 
 }  // namespace
