@@ -21,6 +21,10 @@ for sink in pipe file; do
     check write-32-bit $sink 0 writer32 write 1000
     check writev-32-bit $sink 0 writer32 writev
 done
+# Read by another function of the kernel than a pipe without a name.
+check write fifo 0 writer write 3000
+check mib fifo 0 writer mib
+check random fifo 0 writer random 11 60
 check io-uring pipe 0 writer uring
 # Before, the kernel does not tell which file a request was for.
 since 5.18 io-uring file 0 writer uring

@@ -92,6 +92,14 @@ run_container() {
         # Two pipes, each with a reader of its own.
         { { runc run --detach --preserve-fds 1 --bundle $work/bundle "$2" </dev/null 2>&5 3>&4 4>&- 5>&- |
             cat >$work/out 4>&- 5>&-; } 5>&1 >/dev/null | cat >$work/err 4>&-; } 4>&1
+    elif [ "$1" = fifo ]; then
+        rm -f $work/out.fifo $work/err.fifo
+        mkfifo $work/out.fifo $work/err.fifo
+        cat $work/out.fifo >$work/out &
+        reads_out=$!
+        cat $work/err.fifo >$work/err &
+        runc run --detach --preserve-fds 1 --bundle $work/bundle "$2" </dev/null 3>&1 >$work/out.fifo 2>$work/err.fifo
+        wait $reads_out $!
     else
         runc run --detach --preserve-fds 1 --bundle $work/bundle "$2" </dev/null 3>&1 >$work/out 2>$work/err
     fi
