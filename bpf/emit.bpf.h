@@ -39,11 +39,13 @@ struct job {
 	struct tw_stream stream;
 	u32 type;	/* TW_DATA or TW_READ */
 	struct tw_data head;
+	u32 taken;	/* by a thread on this CPU that is at work on it */
 	bool skip;	/* no room, or the writer's memory can't be read: walk on without copying */
 	u8 step[TW_COPY_STEP];	/* on the way, where the kernel can't copy user memory into a dynptr */
 };
 
-/* Tracing programs run with preemption off, so a CPU has one job at a time. */
+/* A CPU has one job at a time, since programs run with preemption off; and should one that is called
+ * otherwise be preempted, the others on that CPU leave its job alone. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -319,6 +321,10 @@ static __always_inline void emit_list(const struct tw_stream *stream, u32 type, 
 
 	if (!job)
 		return;
+	if (__sync_lock_test_and_set(&job->taken, 1)) {
+		emit_hole(stream, type, length, TW_REASON_FAULT);
+		return;
+	}
 	job->stream = *stream;
 	job->type = type;
 	job->left = length;
@@ -328,4 +334,5 @@ static __always_inline void emit_list(const struct tw_stream *stream, u32 type, 
 	job->from.base = base;
 	job->from.left = list ? 0 : length;
 	bpf_loop(length / TW_RECORD_DATA + 1, copy_record, NULL, 0);
+	job->taken = 0;
 }

@@ -43,10 +43,8 @@ static __always_inline void uring_moved(struct io_kiocb *request, enum end end, 
 		emit_list(&stream, type, base, 0, length, false, false);
 }
 
-SEC("tp_btf/io_uring_complete")
-int BPF_PROG(on_io_uring, void *ring, void *completed)
+static __always_inline int completed(struct io_kiocb *request)
 {
-	struct io_kiocb *request = completed;
 	int moved;
 
 	/* 5.18: before it the event does not name the request. */
@@ -80,4 +78,24 @@ int BPF_PROG(on_io_uring, void *ring, void *completed)
 		break;
 	}
 	return 0;
+}
+
+SEC("tp_btf/io_uring_complete")
+int BPF_PROG(on_io_uring, void *ring, void *request)
+{
+	return completed(request);
+}
+
+/* What /sys/kernel/tracing/events/io_uring/io_uring_complete/format says. */
+struct io_uring_complete_event {
+	u64 common;
+	void *ring;
+	void *request;
+};
+
+/* By way of perf, as in tracepoint.bpf.h. */
+SEC("tp/io_uring/io_uring_complete")
+int on_io_uring_perf(struct io_uring_complete_event *event)
+{
+	return completed(event->request);
 }

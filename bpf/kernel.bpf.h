@@ -14,7 +14,7 @@
 
 /* arch/x86: the arguments of a system call survive until sys_exit */
 struct pt_regs {
-	unsigned long bx, cx, dx, si, di, r10, orig_ax;
+	unsigned long bx, cx, dx, si, di, r10, ax, orig_ax;
 };
 
 struct super_block {
@@ -36,6 +36,13 @@ struct file {
 	u32 f_mode;
 	void *private_data;
 };
+
+struct kiocb {
+	struct file *ki_filp;
+	void *ki_complete;	/* NULL: whoever asked for it waits */
+};
+
+struct iov_iter;
 
 struct pipe_buffer {
 	unsigned int len;
@@ -207,6 +214,7 @@ enum cgroup_subsys_id {
 
 enum {
 	EIO = 5,		/* include/uapi/asm-generic/errno-base.h */
+	ENOSYS = 38,		/* include/uapi/asm-generic/errno.h */
 	TS_COMPAT = 2,		/* arch/x86/include/asm/thread_info.h: a 32-bit system call */
 	PF_FORKNOEXEC = 0x40,	/* include/linux/sched.h: still runs what its parent ran */
 	FMODE_READ = 1,		/* include/linux/fs.h */

@@ -75,6 +75,8 @@ const volatile bool have_user_dynptr = false;	/* bpf_probe_read_user_dynptr is t
 
 /* Set by user space at any time. */
 bool register_new = false;	/* the exec program registers containers */
+/* Which system calls the programs on sys_exit look at, by number: native ones, then 32-bit ones. */
+u64 traced_calls[2][TW_CALLS / 64] = {};
 u32 seed_pass = 0;		/* enum seed_pass */
 u32 seed_pid = 0;		/* the process that SEED_PID registers */
 u32 warm_map = 0;		/* id of the ring that is to be touched */

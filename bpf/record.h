@@ -39,6 +39,8 @@ enum {
 	/* Of a write whose bytes the reader's side will bring. Enough to tell writers apart and, since
 	 * no longer write to a pipe is atomic (PIPE_BUF), for all that a pipe may hold in pieces. */
 	TW_WRITE_HEAD = 4096,
+	/* More than the number of any system call that is looked at, and a multiple of 64. */
+	TW_CALLS = 384,
 	/* Copy step where the kernel lacks bpf_probe_read_user_dynptr (before 6.16), and for iovecs. */
 	TW_COPY_STEP = 16384,
 };
@@ -145,6 +147,8 @@ struct tw_about {
 	u32 layout;	/* TW_LAYOUT */
 	u32 pid;	/* the daemon that uses the maps, or did */
 	u64 instance;	/* random: tells these maps from those before them */
+	u32 backend;	/* whose programs are attached: enum Backend of user space */
+	u32 pad;
 };
 
 /* Value of `runs`. */

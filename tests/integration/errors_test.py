@@ -118,6 +118,15 @@ class Errors(unittest.TestCase):
 
     # What is not there
 
+    def test_bad_backend(self):
+        self.assertRefused(self.daemon("--backend", "kprobe"), "--backend", status=2)
+
+    def test_backend_that_the_kernel_refuses(self):
+        found = run(TWINLOG, "doctor", check=False).stdout.decode()
+        if "ok       backend fentry" in found:
+            cannot_run("this kernel takes the backend fentry")
+        self.assertRefused(self.daemon("--backend", "fentry"), "backend fentry", "--backend auto")
+
     def test_unknown_container(self):
         self.container("a" * 64, "web")
         self.assertRefused(self.logs("nosuch"), "No such container: nosuch")

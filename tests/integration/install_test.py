@@ -192,7 +192,7 @@ class Install(unittest.TestCase):
         self.assertEqual(set(self.fish("twinlog --")), self.help_options())
         for command, options in self.options.items():
             self.assertEqual(set(self.fish(f"twinlog {command} --")), options)
-        self.assertEqual(set(self.fish("twinlog run --backend ")), {"auto", "tracepoint"})
+        self.assertEqual(set(self.fish("twinlog run --backend ")), {"auto", "tracepoint", "fentry"})
         self.assertEqual(self.fish("twinlog --log-level warn lo"), ["logs"])
         self.assertEqual(self.fish("twinlog logs w"), ["web", "web2"])
         self.assertEqual(self.fish("twinlog logs run"), [])

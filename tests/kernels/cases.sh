@@ -21,13 +21,22 @@ for sink in pipe file; do
     check write-32-bit $sink 0 writer32 write 1000
     check writev-32-bit $sink 0 writer32 writev
 done
+# Read by another function of the kernel than a pipe without a name.
+check write fifo 0 writer write 3000
+check mib fifo 0 writer mib
+check random fifo 0 writer random 11 60
 check io-uring pipe 0 writer uring
 # Before, the kernel does not tell which file a request was for.
 since 5.18 io-uring file 0 writer uring
 # Several write at once, and bytes that no write has in its arguments: only who reads can tell.
 check threads pipe 0 writer threads
 check forks pipe 0 writer forks
-for way in sendfile splice splice-pipe tee vmsplice "uring writev"; do
+# Threads that are preempted in the middle of a call: something that may do so, again and again.
+chrt -f 50 sh -c 'while usleep 100; do :; done' &
+disturber=$!
+check crowd pipe 0 writer many 64 60
+kill $disturber
+for way in sendfile splice splice-pipe tee vmsplice "uring writev" "uring splice"; do
     # shellcheck disable=SC2086 # a case and its argument
     check "$(echo $way | tr ' ' -)" pipe 0 writer $way
 done

@@ -15,6 +15,8 @@ ip link set lo up
 
 store=/tmp/store
 work=/tmp/work
+# A variable of the kernel's command line.
+backend=${TWINLOG_BACKEND:-auto}
 mkdir -p $work/bundle
 
 uptime() { cut -d ' ' -f 1 /proc/uptime; }
@@ -44,8 +46,9 @@ give_up() {
 start_daemon() {
     messages=$work/$1 said=$work/$1.said ready=$work/$1.ready
     shift
+    rm -f "$said" "$ready"
     mkfifo "$said" "$ready"
-    twinlog --log-level debug run "$@" 2>"$said" &
+    twinlog --log-level debug run --backend "$backend" "$@" 2>"$said" &
     daemon=$!
     # Ends, and so does the read below, when the daemon does.
     { while IFS= read -r line; do
@@ -90,6 +93,14 @@ run_container() {
         # Two pipes, each with a reader of its own.
         { { runc run --detach --preserve-fds 1 --bundle $work/bundle "$2" </dev/null 2>&5 3>&4 4>&- 5>&- |
             cat >$work/out 4>&- 5>&-; } 5>&1 >/dev/null | cat >$work/err 4>&-; } 4>&1
+    elif [ "$1" = fifo ]; then
+        rm -f $work/out.fifo $work/err.fifo
+        mkfifo $work/out.fifo $work/err.fifo
+        cat $work/out.fifo >$work/out &
+        reads_out=$!
+        cat $work/err.fifo >$work/err &
+        runc run --detach --preserve-fds 1 --bundle $work/bundle "$2" </dev/null 3>&1 >$work/out.fifo 2>$work/err.fifo
+        wait $reads_out $!
     else
         runc run --detach --preserve-fds 1 --bundle $work/bundle "$2" </dev/null 3>&1 >$work/out 2>$work/err
     fi
@@ -158,7 +169,11 @@ tell "kernel up=$(uptime) $(uname -r)"
 twinlog doctor >$work/doctor 2>&1
 tell "doctor $?"
 show $work/doctor
-start_daemon messages --store $store || give_up "twinlog run" $work/messages
+if ! start_daemon messages --store $store; then
+    tell "refused $(grep '^twinlog: ' $work/messages | tail -n 1 | cut -c 1-300)"
+    show $work/messages
+    finish
+fi
 tell "ready up=$(uptime)"
 # shellcheck source=/dev/null
 . "/${TWINLOG_TESTS:-cases}.sh" # a variable of the kernel's command line

@@ -16,6 +16,11 @@ declare -A suites=(
     [7.3]="debian trixie-backports"
 )
 all_series=(5.10 6.1 6.12 6.18 7.3)
+# What is refused, with a reason that the guest tells: anything else is a failure.
+declare -A refused=(
+    [5.10,tracepoint]=1 # no bpf_loop, no dynptrs
+    [5.10,fentry]=1
+)
 # A guest that hangs is cut off; on an idle machine all cases take a good minute.
 guest_limit=${TWINLOG_GUEST_LIMIT:-600}
 
@@ -136,7 +141,11 @@ make_disk() {
     done
     cp -a "$root/bin" "$root/container/"
     cp "$build_dir"/tests/tools/writer "$build_dir"/tests/tools/writer32 "$root/container/bin/"
-    put_program "$root" "$build_dir/user/cli/twinlog" "$(command -v runc)"
+    cp "$build_dir"/tests/bench/bench_tool "$root/bin/"
+    cp "$build_dir"/bpf/capture.bpf.o "$root/"
+    put_program "$root" "$build_dir/user/cli/twinlog" "$(command -v runc)" "$(command -v chrt)"
+    put_program "$root" "$build_dir/tests/kernels/skipped_runs"
+    ln -s "$build_dir/tests/kernels/skipped_runs" "$root/bin/skipped_runs"
     if [[ -n $docker ]]; then
         for name in dockerd docker containerd containerd-shim-runc-v2 docker-init; do
             put_program "$root" "$(command -v "$name" || die "$name is not installed")"
@@ -148,7 +157,7 @@ make_disk() {
     echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
     printf 'root:x:0:\ntty:x:5:\ndocker:x:999:\n' >"$root/etc/group"
     echo '127.0.0.1 localhost' >"$root/etc/hosts"
-    cp "$here"/{guest,cases,docker}.sh "$root/"
+    cp "$here"/{guest,cases,docker,cost,skips}.sh "$root/"
     truncate -s 1G "$1"
     mkfs.ext4 -q -F -O ^has_journal -m 0 -d "$root" "$1"
     rm -rf "$root"
@@ -165,77 +174,93 @@ make_initrd() {
     rm -rf "$root"
 }
 
-# boot SERIES TESTS: runs the guest to its end; its console is $work/SERIES-TESTS.console.
+# boot SERIES BACKEND TESTS: runs the guest to its end; its console is $work/SERIES-BACKEND.console.
 # tsc_early_khz and tsc=reliable: without KVM the guest cannot measure its clock, hangs at times, or
 # falls back to one with steps of 4 ms.
 boot() {
-    local series=$1 tests=$2 khz status=0 started=$SECONDS
+    local series=$1 backend=$2 tests=$3 khz status=0 started=$SECONDS
     khz="$(awk '/^cpu MHz/ { printf "%d", $4 * 1000; exit }' /proc/cpuinfo)"
-    timeout "$guest_limit" qemu-system-x86_64 -M microvm -accel tcg -cpu max -smp 1 -m 1024 \
+    timeout "$guest_limit" qemu-system-x86_64 -M microvm -accel tcg -cpu max -smp "$cpus" -m 1024 \
         -nodefaults -no-user-config -display none -no-reboot -serial stdio \
         -drive "id=disk,file=$work/disk,format=raw,if=none,snapshot=on" -device virtio-blk-device,drive=disk \
         -kernel "$cache/$series/vmlinuz" -initrd "$work/$series.initrd" \
         -append "console=ttyS0 quiet panic=-1 reboot=t mitigations=off apparmor=0 cgroup_no_v1=all
-            tsc_early_khz=$khz tsc=reliable TWINLOG_TESTS=$tests" \
-        </dev/null >"$work/$series-$tests.console" 2>&1 || status=$?
-    echo "$status $((SECONDS - started))" >"$work/$series-$tests.status"
+            tsc_early_khz=$khz tsc=reliable TWINLOG_TESTS=$tests TWINLOG_BACKEND=$backend" \
+        </dev/null >"$work/$series-$backend.console" 2>&1 || status=$?
+    echo "$status $((SECONDS - started))" >"$work/$series-$backend.status"
 }
 
 failures=0
 declare -A results=() kernels=() seconds=()
 cases=()
 
-# fail SERIES WHAT
+# fail GUEST WHAT
 fail() {
     echo "$1: FAILED: $2"
     failures=$((failures + 1))
 }
 
-# report SERIES TESTS: reads the console; one line a case, the reasons of failures, the console if
+# report SERIES BACKEND: reads the console; one line a case, the reasons of failures, the console if
 # the guest did not come to its end.
 report() {
-    local series=$1 console="$work/$1-$2.console" status took name verdict rest ended='' count=0
+    local series=$1 guest="$1,$2" console="$work/$1-$2.console" status took kind name verdict rest
+    local ended='' count=0 no='' before=$failures
     read -r status took <"$work/$1-$2.status"
     while read -r _ kind rest; do
         case $kind in
             kernel) kernels[$series]=${rest#* } ;;
-            doctor) [[ $rest == 0 ]] || fail "$series" "twinlog doctor ended with $rest" ;;
-            failed) fail "$series" "$rest" ;;
+            doctor) [[ $rest == 0 || -n ${refused[$series,tracepoint]:-} ]] || fail "$guest" "twinlog doctor ended with $rest" ;;
+            failed) fail "$guest" "$rest" ;;
+            refused)
+                no=1
+                echo "${kernels[$series]}: $2: refused: $rest"
+                [[ -n ${refused[$guest]:-} ]] || fail "$guest" "it is not to be refused here"
+                ;;
+            measured) echo "${kernels[$series]}: $2: $rest" ;;
             result)
                 read -r name verdict rest <<<"$rest"
                 count=$((count + 1))
                 [[ " ${cases[*]} " == *" $name "* ]] || cases+=("$name")
-                results[$series,$name]=$verdict
-                echo "${kernels[$series]}: $name: $verdict${rest:+ ($rest)}"
+                results[$guest,$name]=$verdict
+                echo "${kernels[$series]}: $2: $name: $verdict${rest:+ ($rest)}"
                 [[ $verdict != FAILED ]] || failures=$((failures + 1))
                 ;;
             end) ended=1 ;;
         esac
     done < <(tr -d '\r' <"$console" | grep -a '^TWINLOG ')
-    seconds[$series]=$took
-    ((status != 124)) || fail "$series" "the guest was cut off after $guest_limit s"
-    [[ -n $ended ]] || fail "$series" "the guest did not come to its end (status $status)"
-    ((count > 0)) || fail "$series" "no case ran"
-    if grep -aq 'FAILED\|^TWINLOG failed\|^TWINLOG doctor [^0]' "$console" || [[ -z $ended ]]; then
-        echo "--- console of $series ---"
+    seconds[$guest]=$took
+    ((status != 124)) || fail "$guest" "the guest was cut off after $guest_limit s"
+    [[ -n $ended ]] || fail "$guest" "the guest did not come to its end (status $status)"
+    if [[ -n $no ]]; then
+        for name in "${cases[@]}"; do results[$guest,$name]=refused; done
+    elif [[ -n ${refused[$guest]:-} ]]; then
+        fail "$guest" "it is no longer refused"
+    elif ((count == 0)) && [[ $tests == cases || $tests == docker ]]; then
+        fail "$guest" "no case ran"
+    fi
+    if ((failures > before)); then
+        echo "--- console of $guest ---"
         tr -d '\r' <"$console" | grep -av ' ok [0-9]* bytes$' | tail -n 200
         echo "---"
     fi
 }
 
-# print_table SERIES…: Markdown; a column for each kernel.
+# print_table: Markdown; a column for each kernel and backend.
 print_table() {
-    local name series
+    local name series backend guests=() guest
+    for series in "${chosen[@]}"; do
+        for backend in "${backends[@]}"; do guests+=("$series,$backend"); done
+    done
     printf '\n| case and where the output goes |'
-    for series in "$@"; do printf ' %s |' "${kernels[$series]:-$series}"; done
+    for guest in "${guests[@]}"; do printf ' %s %s |' "${kernels[${guest%,*}]:-$guest}" "${guest#*,}"; done
     printf '\n| --- |'
-    for series in "$@"; do printf ' --- |'; done
+    for guest in "${guests[@]}"; do printf ' --- |'; done
     for name in "${cases[@]}"; do
         printf '\n| %s |' "${name%/*}: ${name##*/}"
-        for series in "$@"; do printf ' %s |' "${results[$series,$name]:-}"; done
+        for guest in "${guests[@]}"; do printf ' %s |' "${results[$guest,$name]:-refused}"; done
     done
     printf '\n| seconds from power-on to the last result |'
-    for series in "$@"; do printf ' %s |' "${seconds[$series]:-}"; done
+    for guest in "${guests[@]}"; do printf ' %s |' "${seconds[$guest]:-}"; done
     printf '\n'
 }
 
@@ -249,19 +274,30 @@ clean_up() {
 
 usage() {
     cat <<END
-usage: tests/kernels/matrix.sh [--build-dir DIR] [--docker] [SERIES…]
+usage: tests/kernels/matrix.sh [--build-dir DIR] [--backend BACKEND] [--docker | --cost | --skips] [--cpus N] [SERIES…]
   --build-dir DIR  what is tested (default: build/release)
+  --backend NAME   auto, tracepoint or fentry (default: tracepoint and fentry)
   --docker         containers of a dockerd instead of runc's
-  SERIES           of: ${all_series[*]} (default: all; with --docker 6.1)
+  --cost           no tests: what calls cost with the backend and without; for an idle machine
+  --skips          no tests: how many runs of programs the kernel skips, by the way they are run
+  --cpus N         processors of each guest (default: 1; dockerd hangs on some kernels with more)
+  SERIES           of: ${all_series[*]} (default: all; with --docker 6.1, with --cost 6.12)
 END
 }
 
 docker=
+tests=cases
+cpus=1
 chosen=()
+backends=()
 while (($#)); do
     case $1 in
         --build-dir) build_dir=${2:?}; shift ;;
-        --docker) docker=1 ;;
+        --backend) backends+=("${2:?}"); shift ;;
+        --docker) docker=1; tests=docker ;;
+        --cost) tests=cost ;;
+        --skips) tests=skips; backends=(auto); cpus=2 ;;
+        --cpus) cpus=${2:?}; shift ;;
         -h | --help) usage; exit 0 ;;
         -*) usage >&2; exit 2 ;;
         *)
@@ -271,11 +307,14 @@ while (($#)); do
     esac
     shift
 done
+((${#backends[@]})) || backends=(tracepoint fentry)
 if ((${#chosen[@]} == 0)); then
-    if [[ -n $docker ]]; then chosen=(6.1); else chosen=("${all_series[@]}"); fi
+    case $tests in
+        docker) chosen=(6.1) ;;
+        cost) chosen=(6.12) ;;
+        *) chosen=("${all_series[@]}") ;;
+    esac
 fi
-tests=cases
-[[ -z $docker ]] || tests=docker
 [[ $(uname -m) == x86_64 ]] || die "the kernels are for x86_64, this machine is not"
 # What goes into the guest is Debian's own.
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
@@ -286,12 +325,18 @@ trap 'exit 130' INT TERM HUP
 for series in "${chosen[@]}"; do fetch_kernel "$series"; done
 make_disk "$work/disk"
 for series in "${chosen[@]}"; do make_initrd "$series" "$work/$series.initrd"; done
-# As many guests at a time as there are processors; each has one.
+# As many guests at a time as there are processors for them.
+at_once=$(($(nproc) / cpus))
+[[ $tests == cases || $tests == docker ]] || at_once=1
 for series in "${chosen[@]}"; do
-    while (($(jobs -rp | wc -l) >= $(nproc))); do wait -n; done
-    boot "$series" "$tests" &
+    for backend in "${backends[@]}"; do
+        while (($(jobs -rp | wc -l) >= (at_once > 0 ? at_once : 1))); do wait -n; done
+        boot "$series" "$backend" "$tests" &
+    done
 done
 wait
-for series in "${chosen[@]}"; do report "$series" "$tests"; done
-print_table "${chosen[@]}"
+for series in "${chosen[@]}"; do
+    for backend in "${backends[@]}"; do report "$series" "$backend"; done
+done
+if [[ $tests == cases || $tests == docker ]]; then print_table; fi
 ((failures == 0)) || die "$failures failures"

@@ -22,9 +22,10 @@
 #include "base/unique_fd.h"
 #include "capture/backlog.h"
 #include "capture/features.h"
+#include "capture/former.h"
 #include "capture/libbpf_log.h"
+#include "capture/programs.h"
 #include "capture/ring.h"
-#include "tracepoint.skel.h"
 
 namespace twinlog {
 
@@ -33,9 +34,6 @@ namespace {
 // Handed out between two commits: small enough that the kernel soon has the room back, large enough
 // that the files are written in few calls. The mover waits for as long as it takes.
 constexpr std::uint64_t drain_batch = 1ULL << 20;
-
-// So many streams at once can always have some of the ring, whatever others hold.
-constexpr std::uint64_t sure_shares = 256;
 
 // While something is being written the rings are looked at this often, and nobody pays for
 // wake-ups.
@@ -49,15 +47,6 @@ constexpr std::chrono::seconds warm_at_most{1};
 
 // Passes of the seed program, enum seed_pass in bpf/run.bpf.h.
 enum class SeedPass : std::uint32_t { none, mark, namespace_inits, others, pid };
-
-struct SkeletonDeleter {
-    void operator()(tracepoint_bpf* skeleton) const { tracepoint_bpf__destroy(skeleton); }
-};
-
-struct LinkDeleter {
-    void operator()(bpf_link* link) const { bpf_link__destroy(link); }
-};
-using Link = std::unique_ptr<bpf_link, LinkDeleter>;
 
 // As of one moment, more or less: elements may come and go meanwhile.
 template <class Value>
@@ -86,12 +75,38 @@ struct Pass {
     std::vector<tw_end> ends;
 };
 
+// What a daemon goes on with is as the one before it had it.
+void use_on(const FormerDaemon& former, CaptureOptions& options) {
+    if (former.ring_size != options.ring_size) {
+        spdlog::warn("the ring of the former daemon is used on: {} bytes", former.ring_size);
+        options.ring_size = former.ring_size;
+    }
+    if (options.backend != Backend::automatic && options.backend != former.backend) {
+        spdlog::warn("the backend of the former daemon is used on: {}",
+                     backend_name(former.backend));
+    }
+    options.backend = former.backend;
+}
+
+// The first that loads. The error is the last one's.
+Result<Programs> load_first(const std::vector<BackendPlan>& plans, const Features& features,
+                            const CaptureOptions& options) {
+    for (const BackendPlan& plan : plans) {
+        auto programs = Programs::load(plan, features, options.ring_size, options.pins);
+        if (programs || &plan == &plans.back()) return programs;
+        spdlog::warn("backend {}: {}", backend_name(plan.backend), programs.error().message());
+    }
+    return fail("backend", "there is none");
+}
+
 }  // namespace
 
 struct Capture::Impl : RingFill {
+    Impl(CaptureOptions its_options, Programs its_programs)
+        : options(std::move(its_options)), programs(std::move(its_programs)) {}
+
     CaptureOptions options;
-    std::unique_ptr<tracepoint_bpf, SkeletonDeleter> skeleton;
-    std::vector<Link> links;
+    Programs programs;
     std::vector<Ring> rings;  // events; output until it is the backlog's
     std::vector<Mapping> states;
     std::unique_ptr<Backlog> backlog;
@@ -134,13 +149,9 @@ struct Capture::Impl : RingFill {
     }
 
     Status fill_free_slots();
-    Status open_pins();
-    Status adopt_maps();
     Status name_instance();
     void recount();
-    Status attach(bpf_program* program);
     Status run_seed(SeedPass pass, std::uint32_t pid);
-    Result<std::string> run_iterator(bpf_program* program);
     void warm_ring();
     template <class Change>
     void change_run(const tw_start& start, Change change);
@@ -154,7 +165,7 @@ struct Capture::Impl : RingFill {
 
 template <class Change>
 void Capture::Impl::change_run(const tw_start& start, Change change) {
-    const int runs = bpf_map__fd(skeleton->maps.runs);
+    const int runs = bpf_map__fd(programs->maps.runs);
     for (const std::uint64_t place : {start.place, start.pidns}) {
         tw_run known{};
         // The number of a namespace may be another one's by now.
@@ -181,7 +192,7 @@ std::uint64_t Capture::Impl::held_by(const tw_file& file) const {
 }
 
 Status Capture::Impl::fill_free_slots() {
-    const int map = bpf_map__fd(skeleton->maps.free_slots);
+    const int map = bpf_map__fd(programs->maps.free_slots);
     // Last in, last out: the queue gives slots in this order, so a small host touches few pages.
     for (std::uint32_t slot = 0; slot < TW_STREAMS; ++slot) {
         if (bpf_map_update_elem(map, nullptr, &slot, BPF_ANY) != 0) {
@@ -191,57 +202,8 @@ Status Capture::Impl::fill_free_slots() {
     return {};
 }
 
-// Pinned by their names: what another daemon works with, or worked with.
-Status Capture::Impl::open_pins() {
-    taken_over = options.pins.exist();
-    if (taken_over) {
-        auto adopted = adopt_maps();
-        if (!adopted || taken_over) return adopted;
-    }
-    if (auto made = options.pins.make(); !made) return made;
-    remove_pins = true;
-    return {};
-}
-
-Status Capture::Impl::adopt_maps() {
-    Pins& pins = options.pins;
-    const char* const way_out = "`twinlog stop` with this store removes it";
-    const std::uint32_t zero = 0;
-    tw_about about{};
-    const UniqueFd about_map(bpf_obj_get(pins.path("about").c_str()));
-    if ((about_map.valid() || errno != ENOENT) &&
-        bpf_map_lookup_elem(about_map.get(), &zero, &about) != 0) {
-        return fail_errno(pins.directory(), "what a former daemon left here cannot be read",
-                          way_out);
-    }
-    if (about.layout == 0) {
-        // Killed before it was ready: nothing was captured.
-        taken_over = false;
-        return pins.remove();
-    }
-    if (about.layout != TW_LAYOUT) {
-        return fail(
-            pins.directory(),
-            "a twinlog with another layout of its maps (" + std::to_string(about.layout) +
-                ", not " + std::to_string(TW_LAYOUT) + ") left records here",
-            "start that version once more and end it with SIGTERM; " + std::string(way_out));
-    }
-    const UniqueFd output_map(bpf_obj_get(pins.path("output").c_str()));
-    bpf_map_info info{};
-    std::uint32_t size = sizeof(info);
-    if (!output_map.valid() || bpf_obj_get_info_by_fd(output_map.get(), &info, &size) != 0) {
-        return fail_errno(pins.directory(), "what a former daemon left here cannot be read",
-                          way_out);
-    }
-    if (info.max_entries != options.ring_size) {
-        spdlog::warn("the ring of the former daemon is used on: {} bytes", info.max_entries);
-        options.ring_size = info.max_entries;
-    }
-    return {};
-}
-
 Status Capture::Impl::name_instance() {
-    const int map = bpf_map__fd(skeleton->maps.about);
+    const int map = bpf_map__fd(programs->maps.about);
     const std::uint32_t zero = 0;
     tw_about about{};
     if (bpf_map_lookup_elem(map, &zero, &about) != 0) {
@@ -255,6 +217,7 @@ Status Capture::Impl::name_instance() {
             return fail_errno("BPF map about", "naming the maps");
         }
     }
+    about.backend = static_cast<std::uint32_t>(programs.backend());
     about.pid = static_cast<std::uint32_t>(::getpid());
     if (bpf_map_update_elem(map, &zero, &about, BPF_ANY) != 0) {
         return fail_errno("BPF map about", "filling it");
@@ -288,68 +251,29 @@ void Capture::Impl::recount() {
     }
 }
 
-Status Capture::Impl::attach(bpf_program* program) {
-    const std::string subject = std::string("BPF program ") + bpf_program__name(program);
-    const std::string pin = options.pins.path(bpf_program__name(program));
-    if (options.pins.usable() && ::access(pin.c_str(), F_OK) == 0) {
-        Link pinned(bpf_link__open(pin.c_str()));
-        if (!pinned) return fail_errno(subject, "taking it over");
-        links.push_back(std::move(pinned));
-        return {};
-    }
-    Link link(bpf_program__attach(program));
-    if (!link) {
-        return fail_errno(subject, "attaching it", "`twinlog doctor` says what this kernel allows");
-    }
-    if (options.pins.usable() && bpf_link__pin(link.get(), pin.c_str()) != 0) {
-        return fail_errno(subject, "pinning it to " + pin);
-    }
-    links.push_back(std::move(link));
-    return {};
-}
-
-Result<std::string> Capture::Impl::run_iterator(bpf_program* program) {
-    const std::string name = std::string("BPF iterator ") + bpf_program__name(program);
-    const Link link(bpf_program__attach_iter(program, nullptr));
-    if (!link) return fail_errno(name, "attaching it");
-    const UniqueFd fd(bpf_iter_create(bpf_link__fd(link.get())));
-    if (!fd.valid()) return fail_errno(name, "starting it");
-    std::string out;
-    std::array<char, 16384> block;
-    for (;;) {
-        const ssize_t got = ::read(fd.get(), block.data(), block.size());
-        if (got == 0) return out;
-        if (got > 0) {
-            out.append(block.data(), static_cast<std::size_t>(got));
-        } else if (errno != EINTR && errno != EAGAIN) {
-            return fail_errno(name, "reading from it");
-        }
-    }
-}
-
 // See bpf/warm.bpf.h; the same for our own mapping of it. Without it everything is only slower.
 void Capture::Impl::warm_ring() {
     bpf_map_info info{};
     std::uint32_t size = sizeof(info);
-    if (bpf_obj_get_info_by_fd(bpf_map__fd(skeleton->maps.output), &info, &size) != 0) return;
+    if (bpf_obj_get_info_by_fd(bpf_map__fd(programs->maps.output), &info, &size) != 0) return;
     constexpr std::uint64_t page = 4096;
-    skeleton->bss->warm_map = info.id;
-    skeleton->bss->warm_pages = warm_step;
+    programs->bss->warm_map = info.id;
+    programs->bss->warm_pages = warm_step;
     const auto begin = std::chrono::steady_clock::now();
     for (std::uint64_t at = 0; at < info.max_entries; at += warm_step * page) {
-        skeleton->bss->warm_from = at;
-        if (!run_iterator(skeleton->progs.warm)) break;
+        programs->bss->warm_from = at;
+        if (!programs.run_iterator(programs->progs.warm)) break;
         output().touch(at, warm_step * page);
         if (std::chrono::steady_clock::now() - begin > warm_at_most) break;
     }
-    skeleton->bss->warm_map = 0;
+    programs->bss->warm_map = 0;
 }
 
 Status Capture::Impl::run_seed(SeedPass pass, std::uint32_t pid) {
-    skeleton->bss->seed_pid = pid;
-    skeleton->bss->seed_pass = static_cast<std::uint32_t>(pass);
-    auto ran = run_iterator(skeleton->progs.seed);
-    skeleton->bss->seed_pass = static_cast<std::uint32_t>(SeedPass::none);
+    programs->bss->seed_pid = pid;
+    programs->bss->seed_pass = static_cast<std::uint32_t>(pass);
+    auto ran = programs.run_iterator(programs->progs.seed);
+    programs->bss->seed_pass = static_cast<std::uint32_t>(SeedPass::none);
     if (!ran) return pass_on(std::move(ran));
     return {};
 }
@@ -478,53 +402,43 @@ void Capture::Impl::hand_out(CaptureSink& sink, const Spill::Slice& slice) {
 Capture::Capture(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Capture::~Capture() = default;
 
-Result<std::unique_ptr<Capture>> Capture::load(const CaptureOptions& options) {
+Result<std::unique_ptr<Capture>> Capture::load(const CaptureOptions& asked) {
     log_what_libbpf_says();
-    auto features = probe_features();
+    CaptureOptions options = asked;
+    auto kernel = KernelProbe::open();
+    if (!kernel) return pass_on(std::move(kernel));
+    auto features = probe_features(*kernel);
     if (!features) return pass_on(std::move(features));
 
     // Kernels before 5.11 count BPF memory against this limit.
     const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
     ::setrlimit(RLIMIT_MEMLOCK, &unlimited);
 
-    auto impl = std::make_unique<Impl>();
-    impl->options = options;
-    impl->skeleton.reset(tracepoint_bpf__open());
-    if (!impl->skeleton) return fail_errno("BPF programs", "opening them");
-    tracepoint_bpf& skeleton = *impl->skeleton;
-    if (impl->options.pins.usable()) {
-        if (auto opened = impl->open_pins(); !opened) return pass_on(std::move(opened));
-        // The names of libbpf's own are cut off and changed: they get ours.
-        for (const auto& [map, name] : {std::pair{skeleton.maps.events, "events"},
-                                        {skeleton.maps.output, "output"},
-                                        {skeleton.maps.streams, "streams"},
-                                        {skeleton.maps.states, "states"},
-                                        {skeleton.maps.free_slots, "free_slots"},
-                                        {skeleton.maps.runs, "runs"},
-                                        {skeleton.maps.inits, "inits"},
-                                        {skeleton.maps.about, "about"},
-                                        {skeleton.maps.data, "counters"},
-                                        {skeleton.maps.bss, "variables"}}) {
-            bpf_map__set_pin_path(map, impl->options.pins.path(name).c_str());
-        }
+    auto former = find_former(options.pins);
+    if (!former) return pass_on(std::move(former));
+    if (*former) use_on(**former, options);
+    auto plans = plan_backends(options.backend, *kernel);
+    if (!plans) return pass_on(std::move(plans));
+    if (options.pins.usable() && !*former) {
+        if (auto made = options.pins.make(); !made) return pass_on(std::move(made));
     }
-    const std::uint64_t ring_size = impl->options.ring_size;
-    bpf_map__set_max_entries(skeleton.maps.output, static_cast<std::uint32_t>(ring_size));
-    skeleton.rodata->ring_size = ring_size;
-    skeleton.rodata->stream_share = ring_size / sure_shares;
-    skeleton.rodata->have_user_dynptr = features->user_dynptr;
-    // Kernels are built without io_uring, too: then nobody writes by it.
-    bpf_program__set_autoload(
-        skeleton.progs.on_io_uring,
-        libbpf_find_vmlinux_btf_id("io_uring_complete", BPF_TRACE_RAW_TP) > 0);
-    if (tracepoint_bpf__load(&skeleton) != 0) {
-        return fail_errno("BPF programs", "loading them",
-                          "`twinlog doctor` says what this kernel allows");
+    auto programs = load_first(*plans, *features, options);
+    if (!programs) {
+        if (options.pins.usable() && !*former) options.pins.remove();
+        return pass_on(std::move(programs));
     }
+    spdlog::info("backend {}", backend_name(programs->backend()));
+    if (!programs->caveat().empty()) {
+        spdlog::warn("backend {}: {}", backend_name(programs->backend()), programs->caveat());
+    }
+    auto impl = std::make_unique<Impl>(options, std::move(*programs));
+    impl->taken_over = former->has_value();
+    impl->remove_pins = options.pins.usable() && !impl->taken_over;
+    capture_bpf& skeleton = *impl->programs.operator->();
 
     auto events = Ring::open(bpf_map__fd(skeleton.maps.events), TW_EVENTS_RING);
     if (!events) return pass_on(std::move(events));
-    auto output = Ring::open(bpf_map__fd(skeleton.maps.output), ring_size);
+    auto output = Ring::open(bpf_map__fd(skeleton.maps.output), options.ring_size);
     if (!output) return pass_on(std::move(output));
     impl->rings.push_back(std::move(*events));
     impl->rings.push_back(std::move(*output));
@@ -539,8 +453,9 @@ Result<std::unique_ptr<Capture>> Capture::load(const CaptureOptions& options) {
     if (!spill) return pass_on(std::move(spill));
     Ring ring = std::move(impl->rings[1]);
     impl->rings.pop_back();
-    impl->backlog = std::make_unique<Backlog>(
-        std::move(ring), ring_size, std::span(&impl->state(0), TW_STREAMS), std::move(*spill));
+    impl->backlog =
+        std::make_unique<Backlog>(std::move(ring), options.ring_size,
+                                  std::span(&impl->state(0), TW_STREAMS), std::move(*spill));
 
     impl->all_epoll = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
     impl->other_epoll = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
@@ -554,16 +469,11 @@ Result<std::unique_ptr<Capture>> Capture::load(const CaptureOptions& options) {
 }
 
 Status Capture::attach() {
-    const auto& programs = impl_->skeleton->progs;
-    for (bpf_program* program :
-         {programs.on_sys_exit, programs.on_io_uring, programs.on_exit, programs.on_exec}) {
-        if (!bpf_program__autoload(program)) continue;
-        if (auto attached = impl_->attach(program); !attached) return attached;
-    }
-    if (!impl_->options.new_containers || impl_->skeleton->bss->register_new) return {};
+    if (auto attached = impl_->programs.attach(); !attached) return attached;
+    if (!impl_->options.new_containers || impl_->programs->bss->register_new) return {};
     // Old containers are marked first, so that an exec in one of them is not taken for its start.
     if (auto marked = impl_->run_seed(SeedPass::mark, 0); !marked) return marked;
-    impl_->skeleton->bss->register_new = true;
+    impl_->programs->bss->register_new = true;
     return {};
 }
 
@@ -594,7 +504,7 @@ Result<bool> Capture::wait(int other_fd, std::chrono::milliseconds at_most) {
         impl.other_fd = other_fd;
     }
     std::array<epoll_event, 4> ready{};
-    auto* waits_flag = &impl.skeleton->bss->consumer_waits;
+    auto* waits_flag = &impl.programs->bss->consumer_waits;
     bool waits = false;
     bool uncommitted = false;
     {
@@ -686,11 +596,7 @@ bool Capture::adopt(const tw_file& file) {
 }
 
 void Capture::detach() {
-    for (const Link& link : impl_->links) {
-        const char* pin = bpf_link__pin_path(link.get());
-        if (pin != nullptr) ::unlink(pin);
-    }
-    impl_->links.clear();
+    impl_->programs.detach();
 }
 
 void Capture::unpin() {
@@ -740,7 +646,7 @@ bool Capture::drain(CaptureSink& sink) {
     impl.busy =
         impl.pass.end != impl.pass.begin || !impl.pass.ends.empty() || !impl.next_ends.empty();
     impl.close_pass(sink);
-    const std::uint64_t lost = impl.skeleton->bss->starts_lost;
+    const std::uint64_t lost = impl.programs->bss->starts_lost;
     if (lost != impl.starts_lost) {
         spdlog::error("{} containers' starts found no room on their way here; looking for them",
                       lost - impl.starts_lost);
@@ -768,7 +674,7 @@ void Capture::release(const tw_file& file) {
         !std::atomic_ref(impl.state(file.slot).id).compare_exchange_strong(expected, 0)) {
         return;
     }
-    const int streams = bpf_map__fd(impl.skeleton->maps.streams);
+    const int streams = bpf_map__fd(impl.programs->maps.streams);
     tw_stream stream{};
     // Somebody else may have the address by now.
     if (bpf_map_lookup_elem(streams, &file.key, &stream) == 0 && stream.id == file.stream) {
@@ -776,7 +682,7 @@ void Capture::release(const tw_file& file) {
     }
     impl.slots[file.slot] = Slot{};
     std::erase(impl.active, file.slot);
-    bpf_map_update_elem(bpf_map__fd(impl.skeleton->maps.free_slots), nullptr, &file.slot, BPF_ANY);
+    bpf_map_update_elem(bpf_map__fd(impl.programs->maps.free_slots), nullptr, &file.slot, BPF_ANY);
 }
 
 void Capture::forget_run(const tw_start& start) {
@@ -797,14 +703,14 @@ void Capture::offer_again(const tw_start& start) {
 }
 
 void Capture::abandon_unknown(const std::function<bool(std::uint64_t run)>& is_known) {
-    const int runs = bpf_map__fd(impl_->skeleton->maps.runs);
+    const int runs = bpf_map__fd(impl_->programs->maps.runs);
     for (const auto& [place, run] : all_elements<tw_run>(runs)) {
         if (run.run == 0 || is_known(run.run)) continue;
         tw_run again = run;
         again.run = 0;
         bpf_map_update_elem(runs, &place, &again, BPF_EXIST);
     }
-    const int streams = bpf_map__fd(impl_->skeleton->maps.streams);
+    const int streams = bpf_map__fd(impl_->programs->maps.streams);
     for (const auto& [key, stream] : all_elements<tw_stream>(streams)) {
         if (stream.slot >= TW_STREAMS || is_known(impl_->state(stream.slot).run)) continue;
         tw_file file{};
@@ -831,7 +737,7 @@ Result<StreamsLook> Capture::look() {
     StreamsLook look;
     look.at = boot_time_now();
     for (const std::uint32_t slot : impl.active) look.ends[slot] = impl.ends(slot);
-    auto bytes = impl.run_iterator(impl.skeleton->progs.holders);
+    auto bytes = impl.programs.run_iterator(impl.programs->progs.holders);
     if (!bytes) return pass_on(std::move(bytes));
     look.holders.resize(bytes->size() / sizeof(tw_holder));
     std::memcpy(look.holders.data(), bytes->data(), look.holders.size() * sizeof(tw_holder));
@@ -846,16 +752,7 @@ Result<StreamsLook> Capture::look() {
 }
 
 std::uint64_t Capture::missed_runs() const {
-    std::uint64_t missed = 0;
-    for (const bpf_program* program :
-         {impl_->skeleton->progs.on_sys_exit, impl_->skeleton->progs.on_exec}) {
-        bpf_prog_info info{};
-        std::uint32_t size = sizeof(info);
-        if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) == 0) {
-            missed += info.recursion_misses;
-        }
-    }
-    return missed;
+    return impl_->programs.missed_runs();
 }
 
 }  // namespace twinlog

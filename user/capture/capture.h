@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "capture/backend.h"
 #include "capture/pins.h"
 #include "record.h"
 #include "stream/assembler.h"
@@ -42,9 +43,10 @@ class CaptureSink {
 struct CaptureOptions {
     std::uint64_t ring_size = 64ULL << 20;  // bytes, a power of two
     bool new_containers = true;             // register containers that start later
-    Pins pins;                              // where maps and programs outlive the daemon
-    std::string spill = {};                 // file for what the ring has no room for
-    std::uint64_t spill_size = 0;           // bytes it may have; 0: there is none
+    Backend backend = Backend::automatic;
+    Pins pins;                     // where maps and programs outlive the daemon
+    std::string spill = {};        // file for what the ring has no room for
+    std::uint64_t spill_size = 0;  // bytes it may have; 0: there is none
 };
 
 // How full the ring is, as its writers and its reader see it. To be asked from any thread, for as

@@ -2,20 +2,18 @@
 
 #include <bcc/bcc_proc.h>
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
-#include <bpf/libbpf.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
-#include <memory>
 #include <string_view>
 #include <utility>
 
 #include "base/file_system.h"
 #include "base/unique_fd.h"
+#include "capture/backend.h"
 #include "capture/pins.h"
 #include "capture/privileges.h"
 #include "record.h"
@@ -24,38 +22,12 @@ namespace twinlog {
 
 namespace {
 
-struct BtfDeleter {
-    void operator()(btf* types) const { btf__free(types); }
-};
-using Btf = std::unique_ptr<btf, BtfDeleter>;
-
-constexpr const char* btf_path = "/sys/kernel/btf/vmlinux";
-
 Finding good(std::string subject, std::string detail) {
     return {Finding::Verdict::good, std::move(subject), std::move(detail), {}};
 }
 
-// Whether a minimal program of this type loads: two instructions, return 0.
-bool loads_program(bpf_prog_type type, bpf_attach_type attach, const char* target, const btf* types,
-                   std::uint32_t flags = 0) {
-    const std::array<bpf_insn, 2> program{
-        bpf_insn{
-            .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
-        bpf_insn{.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
-    LIBBPF_OPTS(bpf_prog_load_opts, options);
-    options.expected_attach_type = attach;
-    options.prog_flags = flags;
-    if (target != nullptr) {
-        const bool tracepoint = attach == BPF_TRACE_RAW_TP;
-        const std::string name = tracepoint ? std::string("btf_trace_") + target : target;
-        const int id = btf__find_by_name_kind(types, name.c_str(),
-                                              tracepoint ? BTF_KIND_TYPEDEF : BTF_KIND_FUNC);
-        if (id <= 0) return false;
-        options.attach_btf_id = static_cast<std::uint32_t>(id);
-    }
-    const UniqueFd fd(
-        bpf_prog_load(type, "twinlog_probe", "GPL", program.data(), program.size(), &options));
-    return fd.valid();
+Finding as_finding(const Error& error, Finding::Verdict verdict) {
+    return {verdict, error.subject, error.what, error.hint};
 }
 
 void examine_privileges(std::vector<Finding>& findings, bool search_modules) {
@@ -68,33 +40,31 @@ void examine_privileges(std::vector<Finding>& findings, bool search_modules) {
     if (missing.empty()) findings.push_back(good("rights", "all capabilities that are needed"));
 }
 
-Finding examine_tracepoints(const btf* types) {
-    for (const char* name : {"sys_exit", "sched_process_exec", "sched_process_exit"}) {
-        if (!loads_program(BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, name, types)) {
-            return {Finding::Verdict::bad, "backend tracepoint",
-                    std::string("a program on ") + name + " does not load",
-                    "a kernel of Linux 5.19 or later with CONFIG_BPF_EVENTS=y is needed"};
-        }
-    }
-    // Where such programs may sleep, they may also be interrupted by another thread on the same
-    // processor, and the kernel skips that one's run.
-    if (loads_program(BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, "sys_exit", types,
-                      BPF_F_SLEEPABLE)) {
-        return {Finding::Verdict::limited, "backend tracepoint",
-                "loads, but this kernel skips runs of it now and then: what is written then is "
-                "missing, and only the number of runs is known",
-                "a kernel up to Linux 6.18"};
-    }
-    return good("backend tracepoint", "loads; every system call of the host costs some 75 ns more");
+Finding examine_backend(const Result<BackendPlan>& plan, std::string found) {
+    const std::string subject = "backend " + std::string(backend_name(plan->backend));
+    if (plan->caveat.empty()) return good(subject, std::move(found));
+    return {Finding::Verdict::limited, subject, found + "; " + plan->caveat, "none is known"};
 }
 
-Finding examine_fentry(const btf* types) {
-    if (loads_program(BPF_PROG_TYPE_TRACING, BPF_TRACE_FEXIT, "vfs_write", types)) {
-        return good("fentry programs", "load; this version of twinlog has no use for them yet");
+Finding examine_tracepoint(const Result<BackendPlan>& plan) {
+    if (!plan) return as_finding(plan.error(), Finding::Verdict::bad);
+    return examine_backend(plan, "loads; every system call of the host costs some 75 ns more");
+}
+
+Finding examine_fentry(const Result<BackendPlan>& plan) {
+    if (!plan) return as_finding(plan.error(), Finding::Verdict::limited);
+    if (plan->left_calls.empty()) {
+        return examine_backend(plan, "loads; only system calls that write cost more");
     }
-    return {Finding::Verdict::limited, "fentry programs",
-            "are refused, most likely by kernel lockdown: capture goes by the tracepoint backend",
-            "none is needed"};
+    return examine_backend(plan, "loads; " + std::to_string(plan->left_calls.size()) +
+                                     " system calls have no function to hook and are seen at their "
+                                     "exit, for which all calls pay");
+}
+
+Finding examine_choice(const KernelProbe& kernel) {
+    const auto plans = plan_backends(Backend::automatic, kernel);
+    if (!plans) return as_finding(plans.error(), Finding::Verdict::bad);
+    return good("--backend auto", "takes " + std::string(backend_name(plans->front().backend)));
 }
 
 // The kernel's functions by bcc's reader of /proc/kallsyms. Addresses may be hidden; names are not.
@@ -154,16 +124,9 @@ Finding examine_cgroups() {
 
 }  // namespace
 
-Result<Features> probe_features() {
-    if (auto capable = check_privileges(false); !capable) return pass_on(std::move(capable));
-    const Btf types(btf__load_vmlinux_btf());
-    if (!types) {
-        return fail(Error{btf_path, "reading the kernel's type information (BTF)", errno,
-                          "a kernel built with CONFIG_DEBUG_INFO_BTF=y is needed"});
-    }
+Result<Features> probe_features(const KernelProbe& kernel) {
     Features features;
-    features.user_dynptr =
-        btf__find_by_name_kind(types.get(), "bpf_probe_read_user_dynptr", BTF_KIND_FUNC) > 0;
+    features.user_dynptr = kernel.knows_function("bpf_probe_read_user_dynptr");
     if (auto capable = check_privileges(!features.user_dynptr); !capable) {
         return pass_on(std::move(capable));
     }
@@ -172,22 +135,17 @@ Result<Features> probe_features() {
 
 std::vector<Finding> examine_host() {
     std::vector<Finding> findings;
-    const Btf types(btf__load_vmlinux_btf());
-    const int types_error = errno;
-    const bool user_dynptr =
-        types &&
-        btf__find_by_name_kind(types.get(), "bpf_probe_read_user_dynptr", BTF_KIND_FUNC) > 0;
-    examine_privileges(findings, types && !user_dynptr);
-    if (!types) {
-        findings.push_back(
-            {Finding::Verdict::bad, "type information (BTF)",
-             std::string(btf_path) + " cannot be read: " + std::strerror(types_error),
-             "a kernel built with CONFIG_DEBUG_INFO_BTF=y"});
+    auto kernel = KernelProbe::open();
+    const bool user_dynptr = kernel && kernel->knows_function("bpf_probe_read_user_dynptr");
+    examine_privileges(findings, kernel && !user_dynptr);
+    if (!kernel) {
+        findings.push_back(as_finding(kernel.error(), Finding::Verdict::bad));
         return findings;
     }
-    findings.push_back(good("type information (BTF)", btf_path));
-    findings.push_back(examine_tracepoints(types.get()));
-    findings.push_back(examine_fentry(types.get()));
+    findings.push_back(good("type information (BTF)", "is there"));
+    findings.push_back(examine_tracepoint(plan_tracepoint(*kernel)));
+    findings.push_back(examine_fentry(plan_fentry(*kernel)));
+    findings.push_back(examine_choice(*kernel));
     if (user_dynptr) {
         findings.push_back(good("copies", "from user memory straight into the ring"));
     } else {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "capture/kernel_probe.h"
 
 namespace twinlog {
 
@@ -12,9 +13,8 @@ struct Features {
     bool user_dynptr = false;  // copies from user memory straight into the ring (Linux 6.16)
 };
 
-// What capture needs to know before it loads. Fails where capture can't work at all: no rights, no
-// type information of the kernel.
-Result<Features> probe_features();
+// What capture needs to know before it loads. Fails where capture can't work at all: no rights.
+Result<Features> probe_features(const KernelProbe& kernel);
 
 // One line of `twinlog doctor`.
 struct Finding {

@@ -145,6 +145,9 @@ Result<DaemonOptions> to_options(const Arguments& arguments) {
         return fail("--spill " + arguments.spill, "not from 16m to 1t, nor 0: none");
     }
     options.capture.spill_size = *spill;
+    auto backend = find_backend(arguments.backend);
+    if (!backend) return pass_on(std::move(backend));
+    options.capture.backend = *backend;
     options.on_stop = arguments.on_stop == "keep" ? OnStop::keep : OnStop::detach;
     options.overload = arguments.overload == "throttle" ? Overload::throttle : Overload::gap;
     options.capture.new_containers = options.selection.new_containers();
@@ -193,7 +196,7 @@ CLI::App* add_command(CLI::App& app, Arguments& arguments) {
                      "Only stdout and stderr of this process; may be repeated")
         ->type_name("PID");
     command->add_option("--backend", arguments.backend, "How writes are seen")
-        ->check(CLI::IsMember({"auto", "tracepoint"}))
+        ->check(CLI::IsMember({"auto", "tracepoint", "fentry"}))
         ->capture_default_str();
     command
         ->add_option("--max-size", arguments.max_size,

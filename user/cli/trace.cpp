@@ -389,7 +389,9 @@ Result<int> trace(const Arguments& arguments) {
     if (pid) {
         if (auto process = ProcFs().stat(*pid); !process) return pass_on(std::move(process));
     }
-    auto capture = Capture::load(CaptureOptions{.new_containers = false});
+    // The other backend would make a daemon's programs on the same functions miss a call.
+    auto capture =
+        Capture::load(CaptureOptions{.new_containers = false, .backend = Backend::tracepoint});
     if (!capture) return pass_on(std::move(capture));
 
     std::unique_ptr<Child> child;

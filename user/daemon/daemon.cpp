@@ -191,6 +191,12 @@ void Daemon::keep_house() {
             "missing from the logs without a trace",
             missed - missed_runs_);
         missed_runs_ = missed;
+        // One of them may have been a container's start.
+        if (selection_.new_containers()) {
+            if (auto seeded = capture_->seed(); !seeded) {
+                spdlog::error("{}", seeded.error().message());
+            }
+        }
     }
 }
 
