@@ -18,9 +18,9 @@ import unittest
 import harness
 from harness import DaemonTestCase, Dockerd, bpftool
 
-SECONDS = int(os.environ.get("SOAK_SECONDS", "60"))
+SECONDS = int(os.environ.get("SOAK_SECONDS", "40"))
 CONTAINERS = int(os.environ.get("SOAK_CONTAINERS", "10"))
-KILL_SECONDS = int(os.environ.get("SOAK_KILL_SECONDS", "15"))
+KILL_SECONDS = int(os.environ.get("SOAK_KILL_SECONDS", "10"))
 RESTART_SECONDS = 2  # a container each
 FOLLOWERS = 3
 

@@ -17,7 +17,7 @@ BLOCK = b"".join(bytes([ord("a") + i % 26]) * 31 + b"\n" for i in range(2048))
 class Throttle(DockerTestCase):
     daemon_options = ("--overload", "throttle", "--ring-size", "16m", "--max-size", "-1")
     # MiB that a flood writes: many times what the ring holds.
-    flood = int(os.environ.get("FLOOD_MIB", "96"))
+    flood = int(os.environ.get("FLOOD_MIB", "64"))
 
     lists = {}
 

@@ -194,7 +194,8 @@ void Recorder::add_stream(Run& run, Source source) {
 }
 
 void Recorder::watch(const Run& run) {
-    if (throttle_ == nullptr) return;
+    // Of a container that has ended no group is left.
+    if (throttle_ == nullptr || !registry_.exists(run.start.pid, run.start.start_time)) return;
     const ContainerInfo& info = run.log->info();
     if (auto watched = throttle_->watch(run.start, info); !watched) {
         spdlog::warn("{}: will not be slowed down: {}", describe(info), watched.error().message());
