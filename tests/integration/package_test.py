@@ -34,7 +34,7 @@ class Package(unittest.TestCase):
     def setUpClass(cls):
         cls.directory = pathlib.Path(tempfile.mkdtemp(prefix="twinlog-package-"))
         cls.addClassCleanup(shutil.rmtree, cls.directory)
-        run("cpack", "-B", cls.directory, cwd=BUILD)
+        run("cpack", "-B", cls.directory, cwd=BUILD, timeout=600)  # much to compress
         cls.package, = cls.directory.glob("*.deb")
         cls.root = cls.directory / "root"
         run("dpkg-deb", "-R", cls.package, cls.root)
@@ -55,7 +55,8 @@ class Package(unittest.TestCase):
 
     def test_lintian(self):
         lintian = shutil.which("lintian") or cannot_run("lintian is not installed")
-        done = run(lintian, "--allow-root", "--fail-on=error,warning", self.package, check=False)
+        done = run(lintian, "--allow-root", "--fail-on=error,warning", self.package, check=False,
+                   timeout=600)
         self.assertEqual((done.returncode, done.stdout.decode()), (0, ""))
 
     def test_units(self):
