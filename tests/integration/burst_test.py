@@ -65,7 +65,7 @@ class Burst(DaemonTestCase):
         self.addCleanup(writer.close)
         return writer
 
-    def daemon_of(self, *writers, ring="16m", options=()):
+    def daemon_of(self, *writers, ring="32m", options=()):
         pids = [word for writer in writers for word in ("--pid", writer.process.pid)]
         return self.daemon(*pids, "--ring-size", ring, *SLOW, *options)
 
@@ -112,7 +112,7 @@ class Burst(DaemonTestCase):
             harness.wait_until(self.spill_of(daemon).exists, "the spill")
             daemon.stop(signal.SIGKILL)
             kills += 1
-            daemon.start("--pid", burst.process.pid, "--ring-size", "16m", *SLOW, *options)
+            daemon.start("--pid", burst.process.pid, "--ring-size", "32m", *SLOW, *options)
         burst.wait()
         self.check_whole(daemon, burst)
         print(f"  ({kills} kills)", flush=True)
@@ -125,7 +125,6 @@ class Burst(DaemonTestCase):
         quiet = self.writer("forever")
         daemon = self.daemon_of(flood, quiet,
                                 options=("--spill", "16m", "--max-size", "20m", "--max-file", "40"))
-        harness.wait_until(lambda: True, "")
         flood.go()
 
         def lost():

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 
 #include "capture/privileges.h"
 
@@ -111,20 +112,20 @@ void Backlog::begin() {
     while (ring_.cursor() < cursor) {
         const auto payload = ring_.next(cursor);
         std::uint64_t run = 0;
-        if (const auto record = look(payload, run)) take(*record->head, payload.size());
+        if (const tw_data* head = look(payload, run)) take(*head, payload.size());
     }
 }
 
-std::optional<RingRecord> Backlog::look(std::span<const std::byte> payload, std::uint64_t& run) {
-    if (payload.size() < sizeof(tw_data)) return std::nullopt;
+const tw_data* Backlog::look(std::span<const std::byte> payload, std::uint64_t& run) {
+    if (payload.size() < sizeof(tw_data)) return nullptr;
     const auto& head = *reinterpret_cast<const tw_data*>(payload.data());
     if (head.slot >= states_.size() || head.captured > payload.size() - sizeof(tw_data)) {
-        return std::nullopt;
+        return nullptr;
     }
     const tw_state& state = states_[head.slot];
-    if (state.id != head.stream) return std::nullopt;  // given up meanwhile
+    if (state.id != head.stream) return nullptr;  // given up meanwhile
     run = state.run;
-    return RingRecord{&head, payload};
+    return &head;
 }
 
 void Backlog::take(const tw_data& head, std::size_t size) {
@@ -155,7 +156,7 @@ bool Backlog::move(std::uint64_t end) {
     while (!full && ring_.cursor() < end) {
         const auto payload = ring_.next(end);
         std::uint64_t run = 0;
-        if (const auto record = look(payload, run)) {
+        if (const tw_data* head = look(payload, run)) {
             if (!spill_.knows(run, ring_.cursor())) {
                 const std::span frame(payload.data() - BPF_RINGBUF_HDR_SZ,
                                       TW_RING_ROOM(payload.size()));
@@ -164,7 +165,7 @@ bool Backlog::move(std::uint64_t end) {
                     break;
                 }
             }
-            take(*record->head, payload.size());
+            take(*head, payload.size());
         }
         done = ring_.cursor();
     }
@@ -199,16 +200,33 @@ std::optional<Error> Backlog::take_error() {
     return spill_.take_error();
 }
 
-std::optional<RingRecord> Backlog::next(std::uint64_t end) {
-    while (ring_.cursor() < end) {
+std::span<const std::byte> Backlog::copy(std::uint64_t end, std::size_t at_least) {
+    std::size_t size = 0;
+    // Frames that follow one another are copied at once.
+    std::span<const std::byte> row;
+    const auto put = [&] {
+        if (row.empty()) return;
+        if (copied_.size() < size + row.size()) copied_.resize(size + row.size());
+        std::memcpy(copied_.data() + size, row.data(), row.size());
+        size += row.size();
+    };
+    while (ring_.cursor() < end && size + row.size() < at_least) {
         const auto payload = ring_.next(end);
         std::uint64_t run = 0;
-        auto record = look(payload, run);
-        if (!record) continue;
-        take(*record->head, payload.size());
-        if (!spill_.knows(run, ring_.cursor())) return record;
+        const tw_data* head = look(payload, run);
+        if (head == nullptr) continue;
+        take(*head, payload.size());
+        if (spill_.knows(run, ring_.cursor())) continue;
+        const std::span frame(payload.data() - BPF_RINGBUF_HDR_SZ, TW_RING_ROOM(payload.size()));
+        if (row.data() + row.size() == frame.data()) {
+            row = {row.data(), row.size() + frame.size()};
+            continue;
+        }
+        put();
+        row = frame;
     }
-    return std::nullopt;
+    put();
+    return std::span<const std::byte>(copied_).first(size);
 }
 
 void Backlog::commit() {

@@ -23,12 +23,6 @@
 
 namespace twinlog {
 
-// A record of a stream as it lies in the ring.
-struct RingRecord {
-    const tw_data* head = nullptr;
-    std::span<const std::byte> payload;
-};
-
 class Backlog {
  public:
     // states: of the streams, by slot.
@@ -46,12 +40,13 @@ class Backlog {
 
     // Whether records come out of the spill now. Moves what is in the ring if so.
     bool spills();
-    // The next record of the ring before `end` that no queue has; none at the end. It stays until
-    // commit().
-    std::optional<RingRecord> next(std::uint64_t end);
-    // Gives the room of all that next() returned back to the kernel and to the streams.
+    // The frames of the ring's next records before `end` that no queue has, some at_least bytes of
+    // them. A copy, valid until the next one: who takes it apart may be slow, and the mover must be
+    // able to give the ring's room back meanwhile.
+    std::span<const std::byte> copy(std::uint64_t end, std::size_t at_least);
+    // Gives the room of all that was copied back to the kernel and to the streams.
     void commit();
-    // Bytes of the ring that next() returned and that were not given back.
+    // Bytes of the ring that were copied and not given back.
     [[nodiscard]] std::uint64_t uncommitted() { return ring_.cursor() - ring_.committed(); }
     // Records wait, in the spill or so many in the ring that waiting for more makes no sense.
     [[nodiscard]] bool waits() const;
@@ -70,7 +65,7 @@ class Backlog {
 
     void run_mover();
     [[nodiscard]] std::uint64_t unread() const { return ring_.produced() - ring_.cursor(); }
-    std::optional<RingRecord> look(std::span<const std::byte> payload, std::uint64_t& run);
+    const tw_data* look(std::span<const std::byte> payload, std::uint64_t& run);
     void take(const tw_data& head, std::size_t size);
     void give_back();
     void begin();
@@ -82,6 +77,7 @@ class Backlog {
     std::span<tw_state> states_;
     Spill spill_;
     std::vector<Taken> taken_;  // of the ring's records since commit()
+    std::vector<std::byte> copied_;
     bool spills_ = false;
     bool refused_ = false;  // the disk had no room: moves on when the queues are empty
     std::optional<Error> error_;
