@@ -5,6 +5,7 @@ builds what this needs and runs it."""
 import argparse
 import concurrent.futures
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -359,26 +360,96 @@ def seconds_of(*argv):
     return time.monotonic() - begun
 
 
-def measure_reading(figures, repeats, docker):
-    count = 300_000
-    with daemon() as twinlog:
+def interleaved(repeats, *commands):
+    """Seconds of each command, in turns."""
+    samples = [[] for _ in commands]
+    for _ in range(repeats):
+        for taken, command in zip(samples, commands):
+            taken.append(seconds_of(*command))
+    return samples
+
+
+def measure_reading(figures, repeats, docker, size):
+    """The same lines as dockerd and twinlog keep them, each in one file."""
+    count = size // LINE
+    with daemon("--max-size", "-1") as twinlog:
         for driver in ("json-file", "local"):
+            say(f"reading, {driver}: writing {number(count)} lines")
             # At a pace that leaves no gaps: what is read must be the same.
-            printer = Printer(docker, driver, LINE, 100, count=count, rate=150_000)
+            printer = Printer(docker, driver, LINE, 100, count=count, rate=200_000,
+                              options=("--log-opt", "max-size=100g"))
             printer.print()
             printer.end()
-            wait_until_recorded(twinlog, printer.container)
-            for what, options in (("all", ()), ("--tail 100", ("--tail", "100"))):
+            lost = wait_until_recorded(twinlog, printer.container)["lost"]
+            if lost:
+                say(f"  {lost} bytes were lost: the figures compare different things")
+            theirs = ["docker", "-H", f"unix://{docker.socket}", "logs"]
+            ours = [harness.TWINLOG, "logs", "--store", twinlog.store]
+            # Not more often than it takes to see the spread: dockerd needs a minute for a GB.
+            for what, options, times in (("all", (), min(repeats, 3)), ("all, -t", ("-t",), min(repeats, 3)),
+                                         ("--tail 100", ("--tail", "100"), repeats),
+                                         ("--since the last 1000", None, repeats)):
+                if options is None:
+                    last = twinlog("logs", "-t", "-n", "1000", printer.container).stdout
+                    options = ("--since", last.split(maxsplit=1)[0].decode())
                 say(f"reading, {driver}, {what}")
-                theirs, ours = [], []
-                for _ in range(repeats):
-                    theirs.append(seconds_of("docker", "-H", f"unix://{docker.socket}", "logs",
-                                             *options, printer.container))
-                    ours.append(seconds_of(harness.TWINLOG, "logs", "--store", twinlog.store,
-                                           *options, printer.container))
+                base, mine = interleaved(times, [*theirs, *options, printer.container],
+                                         [*ours, *options, printer.container])
                 figures.compare("reading", f"{number(count)} lines of {LINE} B, {what}", "s",
-                                (f"docker logs, {driver}", theirs), ("twinlog logs", ours))
+                                (f"docker logs, {driver}", base), ("twinlog logs", mine))
+            measure_bytes(figures, docker, twinlog, printer.container, driver, count)
             printer.close()
+        measure_follow(figures, repeats, docker, twinlog)
+
+
+def measure_bytes(figures, docker, twinlog, container, driver, count):
+    """What a line takes on disk, in each format."""
+    theirs = docker.container_directory(container)
+    theirs /= "local-logs/container.log" if driver == "local" else f"{container}-json.log"
+    figures.fact("reading", f"a line of {LINE} B, in dockerd's file", "B", driver,
+                 [theirs.stat().st_size / count])
+    ours = twinlog.directory(container) / "container-cached.log"
+    with tempfile.TemporaryDirectory(prefix="twinlog-bench-") as directory:
+        sizes = {"twinlog": ours.stat().st_size}
+        for name in ("json-file", "cri", "raw"):
+            copy = pathlib.Path(directory) / name
+            harness.run(harness.TWINLOG, "convert", "--from", "local", "--to", name, "--stream", "stdout",
+                        ours, copy, timeout=600)
+            sizes[name + " of twinlog"] = copy.stat().st_size
+            copy.unlink()
+        packed = subprocess.run(["gzip", "-c", str(ours)], stdout=subprocess.PIPE, check=True).stdout
+        sizes["twinlog, compressed"] = len(packed)
+    for name, size in sizes.items():
+        figures.fact("reading", f"a line of {LINE} B, on disk", "B", name, [size / count])
+
+
+def measure_follow(figures, repeats, docker, twinlog):
+    """From a container's write until a follower shows it."""
+    with tempfile.TemporaryDirectory(prefix="twinlog-bench-") as directory:
+        fifo = pathlib.Path(directory) / "fifo"
+        os.mkfifo(fifo)
+        container = docker.start("sh", "-c", "exec 3<>/fifo/fifo; echo begun; while read l <&3; do echo $l; done",
+                                 options=("-v", f"{directory}:/fifo"))
+        with open(fifo, "r+b", buffering=0) as end:
+            samples = []
+            for follower in (docker.popen("logs", "-f", container, stdout=subprocess.PIPE),
+                             twinlog.follow(container)):
+                say("reading, follow")
+                while harness.read_line(follower.stdout) != b"begun\n":
+                    pass
+                taken = []
+                for i in range(20 * repeats):
+                    begun = time.monotonic()
+                    end.write(b"%d\n" % i)
+                    while harness.read_line(follower.stdout) != b"%d\n" % i:
+                        pass
+                    taken.append(1000 * (time.monotonic() - begun))
+                follower.kill()
+                follower.communicate()
+                samples.append(taken)
+            figures.compare("reading", "-f: from the write to the line", "ms", ("docker logs -f", samples[0]),
+                            ("twinlog logs -f", samples[1]))
+        docker("rm", "-f", container)
 
 
 # ---- Memory -------------------------------------------------------------------------------------
@@ -443,6 +514,8 @@ def main():
                         help=f"only these: {', '.join(sections)}")
     parser.add_argument("--repeats", type=int, default=7, help="default: 7")
     parser.add_argument("--json", metavar="FILE", help="write all samples there")
+    parser.add_argument("--small", action="store_true",
+                        help="read logs of 50 MB, not of 1 GB: to see that it works")
     arguments = parser.parse_args()
     chosen = arguments.sections or sections
     unknown = [name for name in chosen if name not in sections]
@@ -452,6 +525,8 @@ def main():
         parser.error("must be run as root")
 
     figures, facts = Figures(), about()
+    measures = dict(WITH_DOCKER)
+    measures["reading"] = functools.partial(measure_reading, size=50_000_000 if arguments.small else 10**9)
     for name in chosen:
         if name in ALONE:
             ALONE[name](figures, arguments.repeats)
@@ -460,7 +535,7 @@ def main():
         docker = harness.Dockerd()
         try:
             for name in with_docker:
-                WITH_DOCKER[name](figures, arguments.repeats, docker)
+                measures[name](figures, arguments.repeats, docker)
         finally:
             docker.stop()
     print("; ".join(f"{key} {value}" for key, value in facts.items()))

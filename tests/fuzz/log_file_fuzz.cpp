@@ -176,7 +176,7 @@ std::string compressed(std::string_view content) {
     const UniqueFd out(::open(to.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
     const std::atomic<bool> stop = false;
     const GzipFacts facts = need(time_range(in.get(), from, docker_local::format()));
-    need(gzip_copy(in.get(), out.get(), from, facts, stop));
+    need(gzip_copy(real_file_system(), in.get(), out.get(), from, facts, stop));
     std::string bytes(need(file_size(out.get(), to)), '\0');
     require(::pread(out.get(), bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()),
             "what was written can be read");

@@ -151,12 +151,14 @@ class Dockerd:
 
 
 class Twinlog:
-    """A daemon with a store of its own, ready when the constructor returns."""
+    """A daemon with a store of its own, ready when the constructor returns. A store that is given is
+    the caller's to remove."""
 
     launcher = ()  # what starts it
 
-    def __init__(self, *options):
-        self.store = pathlib.Path(tempfile.mkdtemp(prefix="twinlog-store-"))
+    def __init__(self, *options, store=None):
+        self.store = pathlib.Path(store or tempfile.mkdtemp(prefix="twinlog-store-"))
+        self.removes_store = store is None
         self.process = None
         self.messages = tempfile.TemporaryFile()
         self.start(*options)
@@ -204,7 +206,8 @@ class Twinlog:
         self.messages.close()
         # What it was told to keep, or left when it was killed.
         self("stop", check=False)
-        shutil.rmtree(self.store)
+        if self.removes_store:
+            shutil.rmtree(self.store)
 
     def said(self):
         self.messages.seek(0)

@@ -5,26 +5,11 @@
 #include <string>
 #include <vector>
 
+#include "entries.h"
+
 using namespace twinlog;
 
 namespace {
-
-const std::string id_a(64, 'a');
-const std::string id_b(64, 'b');
-
-Entry whole(std::string_view line, Source source = Source::stdout_) {
-    Entry entry;
-    entry.source = source;
-    entry.line = line;
-    return entry;
-}
-
-Entry piece(std::string_view line, std::string_view id, int ordinal, bool last,
-            Source source = Source::stdout_) {
-    Entry entry = whole(line, source);
-    entry.partial = Partial{id, ordinal, last};
-    return entry;
-}
 
 Entry gap(Source source = Source::stdout_) {
     Entry entry = whole("", source);

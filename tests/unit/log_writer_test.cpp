@@ -41,6 +41,10 @@ class FailingFileSystem : public FileSystem {
         if (open_fails) return fail(Error{path, "opening it", ENOSPC, {}});
         return real_file_system().open_log(path, mode);
     }
+    Result<UniqueFd> make(const std::string& path, mode_t mode) override {
+        return real_file_system().make(path, mode);
+    }
+    int sync(int fd) override { return real_file_system().sync(fd); }
     ssize_t write(int fd, std::string_view bytes) override {
         ++writes;
         if (interrupts > 0) {
@@ -395,6 +399,10 @@ TEST_CASE("log writer: a full disk costs what is told, to the byte", "[log_write
         CHECK(kept.size() < 4);
         CHECK(writer->has_pending());
         CHECK(writer->dropped_bytes() == 15 - 4 * kept.size());
+        const auto dropped = writer->take_dropped();
+        CHECK(dropped[0].bytes + dropped[1].bytes == writer->dropped_bytes());
+        CHECK(dropped[0].places == 1);
+        CHECK(dropped[1].places == (kept.size() < 3 ? 1 : 0));
 
         // More is lost while the disk stays full, without another error.
         log.files.room = 0;
@@ -404,6 +412,9 @@ TEST_CASE("log writer: a full disk costs what is told, to the byte", "[log_write
         CHECK(writer->flush());
         CHECK(writer->flush());
         CHECK(texts(log.bytes()) == kept);
+        // Each byte counts once, however often its gap cannot be written either.
+        CHECK(writer->take_dropped()[0].bytes == 2);
+        CHECK(writer->take_dropped()[0].bytes == 0);
 
         log.files.room.reset();
         writer->append(entry_of("after", 13));
@@ -463,6 +474,8 @@ TEST_CASE("log writer: a gap that could not be written stays as large as it was"
     CHECK_FALSE(writer->flush());
     CHECK(writer->flush());
     log.files.room.reset();
+    // The gap was lost before.
+    CHECK(writer->take_dropped()[0].bytes == 4);
     REQUIRE(writer->flush());
     // A run's positions begin at 0, so its loss is an entry of its own.
     CHECK(texts(log.bytes()) == Texts{"<stdout 100+1000 the log could not be written>",

@@ -5,31 +5,14 @@
 #include <string>
 #include <vector>
 
+#include "entries.h"
 #include "format/attributes.h"
 
 using namespace twinlog;
 
 namespace {
 
-constexpr std::int64_t noon = 1'795'521'600'000'000'000;  // 2026-11-24T12:00:00Z
 const std::string noon_text = "2026-11-24T12:00:00.000000000Z ";
-const std::string id_a(64, 'a');
-const std::string id_b(64, 'b');
-
-Entry whole(std::string_view line, Source source = Source::stdout_) {
-    Entry entry;
-    entry.source = source;
-    entry.time_ns = noon;
-    entry.line = line;
-    return entry;
-}
-
-Entry piece(std::string_view line, std::string_view id, int ordinal, bool last,
-            Source source = Source::stdout_) {
-    Entry entry = whole(line, source);
-    entry.partial = Partial{id, ordinal, last};
-    return entry;
-}
 
 // "1:" and "2:" before what goes to standard output and standard error.
 std::string printed(const LogsPrinter& printer) {

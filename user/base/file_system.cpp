@@ -22,6 +22,13 @@ class RealFileSystem : public FileSystem {
         return fd;
     }
 
+    Result<UniqueFd> make(const std::string& path, mode_t mode) override {
+        UniqueFd fd(
+            ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode));
+        if (!fd.valid()) return fail_errno(path, "making it");
+        return fd;
+    }
+
     ssize_t write(int fd, std::string_view bytes) override {
         return ::write(fd, bytes.data(), bytes.size());
     }
@@ -29,6 +36,8 @@ class RealFileSystem : public FileSystem {
     int truncate(int fd, std::uint64_t size) override {
         return ::ftruncate(fd, static_cast<off_t>(size));
     }
+
+    int sync(int fd) override { return ::fsync(fd); }
 
     Status rename(const std::string& from, const std::string& to) override {
         if (::rename(from.c_str(), to.c_str()) != 0)

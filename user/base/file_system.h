@@ -23,10 +23,14 @@ class FileSystem {
 
     // For appending and reading; made if it is not there. Never through a symbolic link.
     virtual Result<UniqueFd> open_log(const std::string& path, mode_t mode) = 0;
+    // For writing, empty, in the place of any other of that name. Never through a symbolic link.
+    virtual Result<UniqueFd> make(const std::string& path, mode_t mode) = 0;
     // As write(2): how many bytes were taken, or -1 and errno.
     virtual ssize_t write(int fd, std::string_view bytes) = 0;
     // As ftruncate(2).
     virtual int truncate(int fd, std::uint64_t size) = 0;
+    // As fsync(2).
+    virtual int sync(int fd) = 0;
     virtual Status rename(const std::string& from, const std::string& to) = 0;
     // It is no error if there is no such file.
     virtual Status remove(const std::string& path) = 0;

@@ -51,7 +51,11 @@ class Input {
             return fail_errno(input.path_, "cannot look at it");
         }
         if (S_ISDIR(input.status_.st_mode)) return fail(Error{path, "cannot read it", EISDIR, {}});
-        if (S_ISREG(input.status_.st_mode) && path != "-" && read_gzip_header(input.fd_.get())) {
+        // Standard input may be a file, too; one that others have read from goes on where they
+        // were.
+        const bool at_start =
+            S_ISREG(input.status_.st_mode) && ::lseek(input.fd_.get(), 0, SEEK_CUR) == 0;
+        if (at_start && read_gzip_header(input.fd_.get())) {
             auto gzip = GzipReader::open(input.fd_.get(), path);
             if (!gzip) return pass_on(std::move(gzip));
             input.gzip_ = std::move(*gzip);
@@ -273,6 +277,12 @@ class Converter {
             if (!got) return pass_on(std::move(got));
             block.resize(have + *got);
             at_end = *got == 0;
+            constexpr std::string_view gzip_magic = "\x1f\x8b";
+            const bool first = have == 0 && input_.position() == *got;
+            if (first && from_.ending() != Ending::nothing && block.starts_with(gzip_magic)) {
+                return fail(input_.path(), "compressed, which cannot be read from a pipe",
+                            "name the file, or let zcat decompress it");
+            }
             progress.show(input_);
         }
         losses_.damaged += block.size() - at;

@@ -200,10 +200,15 @@ CLI::App* add_command(CLI::App& app, Arguments& arguments) {
         ->capture_default_str();
     command
         ->add_option("--max-size", arguments.max_size,
-                     "A log is rotated when it has this size; -1: never")
+                     "The maximum size of a log before it is rotated: a number and k, m or g; -1: "
+                     "unlimited")
         ->type_name("SIZE")
         ->capture_default_str();
-    command->add_option("--max-file", arguments.max_file, "How many files a log may have")
+    command
+        ->add_option(
+            "--max-file", arguments.max_file,
+            "The maximum number of files of a log; if rotation makes one more, the oldest is "
+            "removed")
         ->type_name("N")
         ->capture_default_str();
     command
@@ -214,7 +219,7 @@ CLI::App* add_command(CLI::App& app, Arguments& arguments) {
         ->delimiter(',')
         ->capture_default_str();
     command->add_flag("--compress,!--no-compress", arguments.compress,
-                      "Whether rotated files are compressed");
+                      "Compress rotated log files");
     command
         ->add_option("--cri-root", arguments.pods,
                      "Directory of logs in CRI's layout; not one that a kubelet writes to. "
@@ -228,13 +233,14 @@ CLI::App* add_command(CLI::App& app, Arguments& arguments) {
         ->delimiter(',');
     command
         ->add_option("--max-total", arguments.max_total,
-                     "Size of all logs; the oldest rotated files of the biggest containers go "
-                     "first")
+                     "The maximum size of all logs; the oldest rotated files of the biggest "
+                     "containers are removed first. Files that are being written to stay")
         ->type_name("SIZE");
     command
-        ->add_option("--max-age", arguments.max_age,
-                     "Rotated files, and all of ended containers, go when so much time has passed "
-                     "since they were written: 36h, 7d")
+        ->add_option(
+            "--max-age", arguments.max_age,
+            "The maximum age of rotated files, and of all files of ended containers, since "
+            "they were written to: 36h, 7d")
         ->type_name("SPAN");
     command
         ->add_option("--keep-removed", arguments.keep_removed,

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "container/cgroup_name.h"
+#include "container/docker_log_options.h"
 #include "container/json_fields.h"
 
 namespace twinlog {
@@ -110,6 +111,7 @@ std::optional<Metadata> parse_docker_metadata(std::string_view config,
     if (metadata.state_pid == 0U) metadata.state_pid.reset();
     if (const auto host = parse_json(hostconfig)) {
         metadata.log_driver = text_field(*host, {"LogConfig", "Type"});
+        metadata.log_attributes = docker_log_attributes(*json, *host);
     }
     return metadata;
 }

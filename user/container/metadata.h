@@ -15,6 +15,8 @@ struct Metadata {
     std::string image;
     std::map<std::string, std::string> labels;
     std::string log_driver;
+    // What the container's log options make attributes of its entries.
+    std::map<std::string, std::string> log_attributes;
     bool tty = false;
     std::int64_t created_ns = 0;
     std::int64_t started_ns = 0;  // may be the previous run's: runtimes write it after the start

@@ -41,6 +41,7 @@ bool apply(const Metadata& metadata, ContainerInfo& info) {
     changed |= update(info.image, metadata.image);
     changed |= update(info.labels, metadata.labels);
     changed |= update(info.log_driver, metadata.log_driver);
+    changed |= update(info.log_attributes, metadata.log_attributes);
     changed |= update(info.runtime, metadata.runtime);
     changed |= update(info.tty, metadata.tty);
     changed |= update(info.created_ns, metadata.created_ns);

@@ -79,11 +79,22 @@ void ContainerLog::on_entry(const Entry& entry) {
     dirty_ = true;
 }
 
+void ContainerLog::count_dropped() {
+    const auto dropped = writer_->take_dropped();
+    for (std::size_t source = 0; source < dropped.size(); ++source) {
+        if (dropped[source].bytes == 0) continue;
+        info_.streams[source].lost += dropped[source].bytes;
+        info_.streams[source].gaps += dropped[source].places;
+        dirty_ = true;
+    }
+}
+
 Result<std::unique_ptr<LogWriter>> Recorder::open_writer(const ContainerInfo& info) {
     auto directory = store_.make_container(info.id);
     if (!directory) return pass_on(std::move(directory));
-    auto writer = LogWriter::open(real_file_system(), *directory, log_options_,
-                                  {info.id, info.name, info.runtime, info.labels});
+    auto writer =
+        LogWriter::open(real_file_system(), *directory, log_options_,
+                        {info.id, info.name, info.runtime, info.labels, info.log_attributes});
     if (!writer) return pass_on(std::move(writer));
     for (const std::string& note : (*writer)->notes()) {
         spdlog::warn("{}: {}", describe(info), note);
@@ -360,6 +371,7 @@ void Recorder::flush(ContainerLog& log) {
     if (auto flushed = log.writer().flush(); !flushed) {
         spdlog::error("{}: {}", describe(log.info()), flushed.error().message());
     }
+    log.count_dropped();
 }
 
 void Recorder::restore() {

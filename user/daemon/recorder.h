@@ -32,6 +32,8 @@ class ContainerLog : public EntrySink {
         : info_(std::move(info)), writer_(std::move(writer)) {}
 
     void on_entry(const Entry& entry) override;
+    // What the writer had to drop counts as lost.
+    void count_dropped();
 
     ContainerInfo& info() { return info_; }
     LogWriter& writer() { return *writer_; }

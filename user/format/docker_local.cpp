@@ -18,7 +18,9 @@ using protobuf::number_size;
 using protobuf::put_bytes;
 using protobuf::put_number;
 using protobuf::put_varint;
+using protobuf::tag_of;
 using protobuf::wire_bytes;
+using protobuf::wire_varint;
 
 // Field numbers, twinlog_entry.proto.
 enum Field : std::uint32_t {
@@ -165,27 +167,40 @@ bool decode_message(std::string_view message, Frame& frame) {
     Partial metadata;
     Fields fields(message);
     while (fields.next()) {
-        if (fields.is_bytes(field_source)) {
-            source = fields.bytes();
-        } else if (fields.is_number(field_time_nano)) {
-            entry.time_ns = static_cast<std::int64_t>(fields.number());
-        } else if (fields.is_bytes(field_line)) {
-            entry.line = fields.bytes();
-        } else if (fields.is_number(field_partial)) {
-            partial = fields.number() != 0;
-        } else if (fields.is_bytes(field_partial_metadata)) {
-            if (!decode_partial(fields.bytes(), metadata)) return false;
-            partial = true;
-        } else if (fields.is_bytes(field_attributes)) {
-            add_attribute(fields.whole(), entry.attributes);
-        } else if (fields.is_number(field_position)) {
-            entry.position = fields.number();
-        } else if (fields.is_number(field_run)) {
-            entry.run = static_cast<std::uint32_t>(fields.number());
-        } else if (fields.is_bytes(field_writer)) {
-            if (!decode_writer(fields.bytes(), entry.writer.emplace())) return false;
-        } else if (fields.is_bytes(field_gap)) {
-            if (!decode_gap(fields.bytes(), entry.gap.emplace())) return false;
+        switch (fields.tag()) {
+            case tag_of(field_source, wire_bytes):
+                source = fields.bytes();
+                break;
+            case tag_of(field_time_nano, wire_varint):
+                entry.time_ns = static_cast<std::int64_t>(fields.number());
+                break;
+            case tag_of(field_line, wire_bytes):
+                entry.line = fields.bytes();
+                break;
+            case tag_of(field_partial, wire_varint):
+                partial = fields.number() != 0;
+                break;
+            case tag_of(field_partial_metadata, wire_bytes):
+                if (!decode_partial(fields.bytes(), metadata)) return false;
+                partial = true;
+                break;
+            case tag_of(field_attributes, wire_bytes):
+                add_attribute(fields.whole(), entry.attributes);
+                break;
+            case tag_of(field_position, wire_varint):
+                entry.position = fields.number();
+                break;
+            case tag_of(field_run, wire_varint):
+                entry.run = static_cast<std::uint32_t>(fields.number());
+                break;
+            case tag_of(field_writer, wire_bytes):
+                if (!decode_writer(fields.bytes(), entry.writer.emplace())) return false;
+                break;
+            case tag_of(field_gap, wire_bytes):
+                if (!decode_gap(fields.bytes(), entry.gap.emplace())) return false;
+                break;
+            default:  // somebody's extension
+                break;
         }
     }
     if (fields.failed()) return false;

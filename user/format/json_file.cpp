@@ -262,11 +262,19 @@ class JsonFileDecoder : public EntryDecoder {
         } else if (newline == std::string_view::npos) {
             frame.state = FrameState::need_more;
             frame.size = bytes.size() + 1;
+        } else if (const std::size_t next = next_object(line); next != std::string_view::npos) {
+            frame.size = next;
         }
         return frame;
     }
 
  private:
+    // Where a whole entry may begin behind damage, as if the newline before it were part of that.
+    // No text of a container holds this: its quotes are escaped.
+    static std::size_t next_object(std::string_view line) {
+        return std::min(line.find("{\"log\":\"", 1), line.find("{\"stream\":\"", 1));
+    }
+
     bool parse(std::string_view line, Frame& frame) {
         Json json(line);
         log_ = stream_ = time_ = {};

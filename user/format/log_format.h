@@ -73,6 +73,8 @@ struct LogOwner {
     std::string name;
     std::string runtime;
     std::map<std::string, std::string> labels;
+    // What its runtime adds to each entry.
+    std::map<std::string, std::string> attributes = {};
 };
 
 // One file of a log, without its rotated ones.

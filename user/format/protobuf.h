@@ -2,6 +2,7 @@
 // read with every length checked. Source: protobuf.dev/programming-guides/encoding.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -83,6 +84,10 @@ inline std::size_t bytes_size(std::uint32_t field, std::size_t length) {
     return varint_size(field << 3U) + varint_size(length) + length;
 }
 
+constexpr std::uint64_t tag_of(std::uint32_t field, WireType wire) {
+    return static_cast<std::uint64_t>(field) << 3U | wire;
+}
+
 // One field after the other.
 class Fields {
  public:
@@ -110,6 +115,10 @@ class Fields {
     [[nodiscard]] bool failed() const { return failed_; }
     // It failed for no other reason than the bytes that are missing.
     [[nodiscard]] bool ran_out() const { return ran_out_; }
+    // Field and wire type in one, as tag_of() makes it.
+    [[nodiscard]] std::uint64_t tag() const {
+        return static_cast<std::uint64_t>(field_) << 3U | wire_;
+    }
     [[nodiscard]] bool is_number(std::uint32_t field) const {
         return field_ == field && wire_ == wire_varint;
     }
@@ -158,13 +167,25 @@ class Fields {
     }
 
     std::optional<std::uint64_t> take_varint() {
-        std::uint64_t value = 0;
-        for (unsigned shift = 0; shift < 70 && !rest_.empty(); shift += 7) {
-            const auto byte = static_cast<unsigned char>(rest_.front());
+        const char* const begin = rest_.data();
+        // Tags, lengths and most numbers have one byte.
+        if (!rest_.empty() && static_cast<unsigned char>(*begin) < 0x80) {
             rest_.remove_prefix(1);
-            if (shift < 64) value |= static_cast<std::uint64_t>(byte & 0x7fU) << shift;
-            if (byte < 0x80) return value;
+            return static_cast<unsigned char>(*begin);
         }
+        constexpr std::size_t longest = 10;
+        const std::size_t most = std::min(longest, rest_.size());
+        std::uint64_t value = 0;
+        for (std::size_t i = 0; i < most; ++i) {
+            const auto byte = static_cast<unsigned char>(begin[i]);
+            const std::size_t shift = 7 * i;
+            value |= static_cast<std::uint64_t>(byte & 0x7fU) << shift;
+            if (byte < 0x80) {
+                rest_.remove_prefix(i + 1);
+                return value;
+            }
+        }
+        rest_.remove_prefix(most);
         ran_out_ = rest_.empty() && missing_ > 0;
         return std::nullopt;
     }

@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "base/result.h"
-#include "base/unique_fd.h"
+#include "read/inotify.h"
 
 namespace twinlog {
 
@@ -27,7 +27,7 @@ class DirectoryWatch {
     static Result<DirectoryWatch> open(const std::string& path, std::string info_name);
 
     // Readable when drain() may have something to tell.
-    [[nodiscard]] int fd() const { return fd_.get(); }
+    [[nodiscard]] int fd() const { return inotify_.fd(); }
 
     // Adds to changes; never blocks.
     Status drain(Changes& changes);
@@ -36,10 +36,10 @@ class DirectoryWatch {
     Result<Wake> wait(int stop_fd, int output_fd) const;
 
  private:
-    DirectoryWatch(UniqueFd fd, std::string path, std::string info_name)
-        : fd_(std::move(fd)), path_(std::move(path)), info_name_(std::move(info_name)) {}
+    DirectoryWatch(Inotify inotify, std::string path, std::string info_name)
+        : inotify_(std::move(inotify)), path_(std::move(path)), info_name_(std::move(info_name)) {}
 
-    UniqueFd fd_;
+    Inotify inotify_;
     std::string path_;
     std::string info_name_;
 };

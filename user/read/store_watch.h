@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "base/unique_fd.h"
+#include "read/inotify.h"
 
 namespace twinlog {
 
@@ -23,17 +23,18 @@ class StoreWatch {
     static Result<StoreWatch> open(const std::string& store);
 
     // Readable when drain() may have something to tell.
-    [[nodiscard]] int fd() const { return fd_.get(); }
+    [[nodiscard]] int fd() const { return inotify_.fd(); }
     // What happened since the last look; never blocks.
     Result<Changes> drain();
 
  private:
-    StoreWatch(UniqueFd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
+    StoreWatch(Inotify inotify, std::string path)
+        : inotify_(std::move(inotify)), path_(std::move(path)) {}
 
     Status watch_all(Changes& changes);
     Status watch_container(const std::string& name, Changes& changes);
 
-    UniqueFd fd_;
+    Inotify inotify_;
     std::string path_;                  // of the directory of all containers
     int root_ = -1;                     // its watch
     std::map<int, std::string> names_;  // of containers' directories, by their watch

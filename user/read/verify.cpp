@@ -91,7 +91,9 @@ class Draft {
                 ::open(draft_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, layout::file_mode));
             if (!last.valid()) return fail_errno(draft_, "making it");
             const std::atomic<bool> stop = false;
-            if (auto copied = gzip_copy(fd_.get(), last.get(), path_, *facts, stop); !copied) {
+            if (auto copied =
+                    gzip_copy(real_file_system(), fd_.get(), last.get(), path_, *facts, stop);
+                !copied) {
                 return copied;
             }
         }

@@ -64,6 +64,7 @@ ContainerInfo info_from(const json& value) {
     info.log_driver = value.value("log_driver", "");
     info.cgroup = value.value("cgroup", "");
     info.labels = value.value("labels", info.labels);
+    info.log_attributes = value.value("log_attributes", info.log_attributes);
     info.tty = value.value("tty", false);
     read_number(value, "init_pid", info.init_pid);
     read_number(value, "run", info.run);
@@ -97,6 +98,7 @@ std::string to_json(const ContainerInfo& info) {
         {"log_driver", info.log_driver},
         {"cgroup", info.cgroup},
         {"labels", info.labels},
+        {"log_attributes", info.log_attributes},
         {"tty", info.tty},
         {"init_pid", info.init_pid},
         {"run", info.run},

@@ -36,6 +36,8 @@ struct ContainerInfo {
     std::string log_driver;
     std::string cgroup;  // path below the cgroup mount
     std::map<std::string, std::string> labels;
+    // What the container's own log options make attributes of its entries.
+    std::map<std::string, std::string> log_attributes;
     bool tty = false;
     std::uint32_t init_pid = 0;  // as the host sees it
     std::uint32_t run = 0;       // which start of the container this is, from 1

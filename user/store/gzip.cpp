@@ -32,9 +32,9 @@ Result<std::size_t> read_block(int fd, std::uint64_t at, char* to, std::size_t s
     }
 }
 
-Status write_block(int fd, std::string_view bytes, const std::string& path) {
+Status write_block(FileSystem& files, int fd, std::string_view bytes, const std::string& path) {
     while (!bytes.empty()) {
-        const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+        const ssize_t written = files.write(fd, bytes);
         if (written < 0 && errno == EINTR) continue;
         if (written <= 0) return fail_errno(path, "writing its compressed copy");
         bytes.remove_prefix(static_cast<std::size_t>(written));
@@ -175,8 +175,8 @@ Result<std::size_t> GzipReader::read_at(std::uint64_t position, char* to, std::s
     return done;
 }
 
-Status gzip_copy(int from, int to, const std::string& path, const GzipFacts& facts,
-                 const std::atomic<bool>& stop) {
+Status gzip_copy(FileSystem& files, int from, int to, const std::string& path,
+                 const GzipFacts& facts, const std::atomic<bool>& stop) {
     z_stream_s z{};
     // As Go writes it: no time, system unknown.
     constexpr int system_unknown = 255;
@@ -210,7 +210,7 @@ Status gzip_copy(int from, int to, const std::string& path, const GzipFacts& fac
             z.avail_out = static_cast<uInt>(output.size());
             result = ::deflate(&z, *got == 0 ? Z_FINISH : Z_NO_FLUSH);
             const std::string_view made(output.data(), output.size() - z.avail_out);
-            if (auto written = write_block(to, made, path); !written) return written;
+            if (auto written = write_block(files, to, made, path); !written) return written;
         } while (z.avail_out == 0);
     }
     return {};

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/file_system.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "format/log_format.h"
@@ -70,9 +71,9 @@ class GzipReader {
 };
 
 // Compresses all of `from` into `to`, which is at its beginning. stop: gives up when it becomes
-// true. path names `from` in errors.
-Status gzip_copy(int from, int to, const std::string& path, const GzipFacts& facts,
-                 const std::atomic<bool>& stop);
+// true. path names `from` in errors. Writes through files.
+Status gzip_copy(FileSystem& files, int from, int to, const std::string& path,
+                 const GzipFacts& facts, const std::atomic<bool>& stop);
 
 // Times of the entries of a file, by decoding all of it; none where the format has no times.
 Result<GzipFacts> time_range(int fd, const std::string& path, const LogFormat& format);

@@ -49,27 +49,32 @@ void Housekeeper::start() {
     if (!thread_.joinable()) thread_ = std::thread([this] { work(); });
 }
 
-void Housekeeper::know(const std::shared_ptr<Rotation>& rotation) {
+std::shared_ptr<Rotation> Housekeeper::rotation_of(FileSystem& files, const std::string& path,
+                                                   int max_file, const LogFormat& format) {
     const std::lock_guard lock(guard_);
     std::erase_if(active_, [](const auto& item) { return item.second.expired(); });
-    active_[rotation->path()] = rotation;
-}
-
-std::shared_ptr<Rotation> Housekeeper::known(const std::string& path) {
-    const std::lock_guard lock(guard_);
-    const auto found = active_.find(path);
-    return found == active_.end() ? nullptr : found->second.lock();
+    if (const auto known = active_.find(path); known != active_.end()) {
+        auto rotation = known->second.lock();
+        if (rotation && rotation->max_file() == max_file) return rotation;
+    }
+    auto rotation = std::make_shared<Rotation>(files, path, max_file, format);
+    active_[path] = rotation;
+    return rotation;
 }
 
 void Housekeeper::compress(const std::shared_ptr<Rotation>& rotation) {
     {
         const std::lock_guard lock(guard_);
-        const bool waits = std::any_of(queue_.begin(), queue_.end(), [&](const auto& queued) {
-            return queued.lock() == rotation;
-        });
+        const bool waits = std::find(queue_.begin(), queue_.end(), rotation) != queue_.end();
         if (!waits) queue_.push_back(rotation);
     }
     wake_.notify_one();
+}
+
+void Housekeeper::rotated(std::uint64_t bytes) {
+    if (retention_.max_total == 0) return;
+    if (total_) *total_ += bytes;
+    if (!total_ || *total_ > retention_.max_total) total_ = enforce_total(retention_, active());
 }
 
 ActiveLogs Housekeeper::active() {
@@ -96,7 +101,7 @@ void Housekeeper::work() {
             }
             if (stop_) return;
             if (!queue_.empty()) {
-                rotation = queue_.front().lock();
+                rotation = std::move(queue_.front());
                 queue_.pop_front();
             }
         }

@@ -4,10 +4,12 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -32,13 +34,15 @@ class Housekeeper {
     void start();
     // Ends the thread for good; gives up what it does and waits for that.
     void stop();
-    // A log that is written to: its files are removed only in agreement with its writer.
-    void know(const std::shared_ptr<Rotation>& rotation);
-    // Who keeps the names of that log's files: the thread may still be at work for a writer that is
-    // gone, and two would rename the same files. None if nobody does.
-    std::shared_ptr<Rotation> known(const std::string& path);
-    // Has the log's rotated files compressed, soon.
+    // The files of a log that is to be written to: they are removed only in agreement with its
+    // writer. The same as before while they are still in use here, by a writer or for compression.
+    std::shared_ptr<Rotation> rotation_of(FileSystem& files, const std::string& path, int max_file,
+                                          const LogFormat& format);
+    // Has the log's rotated files compressed, soon, whether or not its writer is still there.
     void compress(const std::shared_ptr<Rotation>& rotation);
+    // A log's live file of so many bytes was rotated. Keeps the size of all within its limit, at
+    // once: the thread may get no time while containers flood. Called by the thread that writes.
+    void rotated(std::uint64_t bytes);
 
  private:
     void work();
@@ -48,9 +52,12 @@ class Housekeeper {
     RemovedCheck removed_;
     std::mutex guard_;  // of what follows
     std::condition_variable wake_;
-    std::deque<std::weak_ptr<Rotation>> queue_;
+    std::deque<std::shared_ptr<Rotation>> queue_;
     std::map<std::string, std::weak_ptr<Rotation>> active_;  // by path of the live file
     std::atomic<bool> stop_ = false;
+    // Of all logs at most, live files as they were at the last look; none: not looked at yet. Of
+    // the writers' thread.
+    std::optional<std::uint64_t> total_;
     std::thread thread_;
 };
 

@@ -2,6 +2,7 @@
 #include "store/log_file_writer.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -83,20 +84,69 @@ Result<Scan> scan(const ReadAt& read) {
     }
 }
 
-// Of the file before the live one; nothing where there is none.
-Result<Scan> scan_newest_rotated(const Rotation& rotation) {
-    for (const bool compressed : {false, true}) {
-        const std::string path = rotation.path({1, compressed});
-        const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-        if (!fd.valid()) continue;
-        if (!compressed) return scan(reader_of(fd.get(), path));
-        auto gzip = GzipReader::open(fd.get(), path);
-        if (!gzip) return pass_on(std::move(gzip));
-        return scan([&gzip](std::uint64_t offset, char* to, std::size_t size) {
-            return (*gzip)->read_at(offset, to, size);
-        });
+// A file before the live one, plain or compressed.
+class RotatedFile {
+ public:
+    // number: 1 is the newest.
+    static Result<RotatedFile> open(const Rotation& rotation, int number) {
+        RotatedFile found;
+        for (const bool compressed : {false, true}) {
+            found.path_ = rotation.path({number, compressed});
+            found.fd_.reset(
+                ::open(found.path_.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+            if (!found.fd_.valid()) continue;
+            if (!compressed) break;
+            auto gzip = GzipReader::open(found.fd_.get(), found.path_);
+            if (!gzip) return pass_on(std::move(gzip));
+            found.gzip_ = std::move(*gzip);
+        }
+        return found;
     }
-    return Scan{};
+
+    [[nodiscard]] bool is_there() const { return fd_.valid(); }
+
+    // Nothing where there is no such file.
+    [[nodiscard]] ReadAt reader() const {
+        return [this](std::uint64_t offset, char* to, std::size_t size) -> Result<std::size_t> {
+            if (!fd_.valid()) return std::size_t{0};
+            if (gzip_) return gzip_->read_at(offset, to, size);
+            return read_at(fd_.get(), offset, to, size, path_);
+        };
+    }
+
+    // So many bytes from its end, or all.
+    [[nodiscard]] Result<std::string> tail(std::size_t most) const {
+        const ReadAt read = reader();
+        std::string end;
+        for (std::uint64_t at = 0;;) {
+            const std::size_t have = end.size();
+            end.resize(have + block_size);
+            auto got = read(at, end.data() + have, block_size);
+            if (!got) return pass_on(std::move(got));
+            at += *got;
+            end.resize(have + *got);
+            if (end.size() > most) end.erase(0, end.size() - most);
+            if (*got == 0) return end;
+        }
+    }
+
+ private:
+    std::string path_;
+    UniqueFd fd_;
+    std::unique_ptr<GzipReader> gzip_;
+};
+
+// The whole entries at the end of some bytes: backwards over the lengths, because where an entry
+// begins is sure from the end only.
+std::string_view entries_at_end(std::string_view bytes) {
+    std::size_t begin = bytes.size();
+    while (begin >= docker_local::frame_overhead) {
+        const std::size_t size =
+            docker_local::frame_size_from_trailer(bytes.substr(begin - docker_local::length_size));
+        if (size == 0 || size > begin) break;
+        begin -= size;
+    }
+    return bytes.substr(begin);
 }
 
 // Where the last byte stands that is not zero, plus one; not before `from`.
@@ -137,11 +187,13 @@ std::string Recovery::describe() const {
 }
 
 LogFileWriter::LogFileWriter(FileSystem& files, Options options)
-    : files_(files),
-      options_(std::move(options)),
-      encoder_(options_.format.encoder()),
-      rotation_(
-          std::make_shared<Rotation>(files, options_.path, options_.max_file, options_.format)) {}
+    : files_(files), options_(std::move(options)), encoder_(options_.format.encoder()) {
+    const std::string& path = options_.path;
+    const auto& housekeeper = options_.housekeeper;
+    rotation_ = housekeeper
+                    ? housekeeper->rotation_of(files_, path, options_.max_file, options_.format)
+                    : std::make_shared<Rotation>(files_, path, options_.max_file, options_.format);
+}
 
 bool LogFileWriter::is_full(std::uint64_t size) const {
     return options_.max_size > 0 && size >= static_cast<std::uint64_t>(options_.max_size);
@@ -149,20 +201,13 @@ bool LogFileWriter::is_full(std::uint64_t size) const {
 
 Result<std::unique_ptr<LogFileWriter>> LogFileWriter::open(FileSystem& files, Options options) {
     std::unique_ptr<LogFileWriter> writer(new LogFileWriter(files, std::move(options)));
-    const auto& housekeeper = writer->options_.compressor;
-    auto known = housekeeper ? housekeeper->known(writer->options_.path) : nullptr;
-    if (known && known->max_file() == writer->options_.max_file) {
-        // Nothing is half-made there but what is being made right now.
-        writer->rotation_ = std::move(known);
-    } else if (auto cleaned = writer->rotation_->clean(); !cleaned) {
-        return pass_on(std::move(cleaned));
-    }
+    if (auto cleaned = writer->rotation_->clean(); !cleaned) return pass_on(std::move(cleaned));
+    struct stat status {};
+    writer->is_new_ = ::lstat(writer->options_.path.c_str(), &status) != 0 && errno == ENOENT;
     if (auto opened = writer->open_current(); !opened) return pass_on(std::move(opened));
     if (auto recovered = writer->recover(); !recovered) return pass_on(std::move(recovered));
-    if (const auto& compressor = writer->options_.compressor) {
-        compressor->know(writer->rotation_);
-        compressor->compress(writer->rotation_);
-    }
+    const auto& housekeeper = writer->options_.housekeeper;
+    if (housekeeper && writer->options_.compress) housekeeper->compress(writer->rotation_);
     return writer;
 }
 
@@ -222,7 +267,9 @@ Status LogFileWriter::recover_frames() {
     recovery_.next_positions = found->next_positions;
     if (found->last_run == 0 && options_.max_file > 1) {
         // Rotated a moment before the end: the run is told by the file before.
-        auto before = scan_newest_rotated(*rotation_);
+        const auto rotated = RotatedFile::open(*rotation_, 1);
+        if (!rotated) return fail(rotated.error());
+        auto before = scan(rotated->reader());
         if (!before) return pass_on(std::move(before));
         recovery_.last_run = before->last_run;
         recovery_.next_positions = before->next_positions;
@@ -245,7 +292,10 @@ Status LogFileWriter::recover_frames() {
 
 Status LogFileWriter::rotate() {
     if (auto rotated = rotation_->rotate(); !rotated) return rotated;
-    if (options_.compressor && options_.max_file > 1) options_.compressor->compress(rotation_);
+    if (options_.housekeeper && options_.max_file > 1) {
+        options_.housekeeper->rotated(size_);
+        if (options_.compress) options_.housekeeper->compress(rotation_);
+    }
     // Should the new file fail, the next try must make it, not rotate again: that would throw a
     // file away each time.
     file_.reset();
@@ -268,9 +318,9 @@ void LogFileWriter::append(const Entry& entry) {
     if (options_.only && entry.source != *options_.only) return;
     const std::size_t before = buffer_.size();
     encoder_->append(entry, buffer_);
-    frames_.push_back(
-        {buffer_.size() - before,
-         {entry.source, entry.run, entry.position, stream_bytes(entry), entry.time_ns}});
+    frames_.push_back({buffer_.size() - before,
+                       {entry.source, entry.run, entry.position, stream_bytes(entry), entry.time_ns,
+                        entry.gap.has_value()}});
     if (buffer_.size() <= buffer_limit) return;
     if (auto written = write_or_drop(); !written) deferred_ = std::move(written).error();
 }
@@ -312,6 +362,7 @@ void LogFileWriter::put_debts_first() {
                                .gap = Gap{debt->bytes, GapReason::store}},
                          frame);
         frames_.push_front({frame.size(), *debt});
+        frames_.front().loss.known = true;
         gaps.insert(0, frame);
     }
     buffer_.insert(0, gaps);
@@ -325,7 +376,10 @@ void LogFileWriter::drop_pending() {
         const auto debt = std::find_if(debts_.begin(), debts_.end(), [&loss](const Loss& known) {
             return known.source == loss.source && known.run == loss.run;
         });
+        Dropped& dropped = dropped_[static_cast<std::size_t>(loss.source)];
+        if (!loss.known) dropped.bytes += loss.bytes;
         if (debt == debts_.end()) {
+            if (!loss.known) ++dropped.places;
             debts_.push_back(loss);
         } else {
             debt->bytes += loss.bytes;
@@ -394,22 +448,30 @@ Status LogFileWriter::flush() {
     return result;
 }
 
-Result<std::string> LogFileWriter::tail_as(EntryEncoder& encoder, std::optional<Source> only,
-                                           std::size_t most_bytes) {
-    std::string text;
-    // Backwards over the lengths: where an entry begins is sure from the end only.
+// The last bytes of the log: of the live file, and where that has fewer, of those before it.
+Result<std::string> LogFileWriter::tail(std::size_t most_bytes) const {
     std::string tail(std::min<std::uint64_t>(size_, most_bytes), '\0');
     auto got = read_at(file_.get(), size_ - tail.size(), tail.data(), tail.size(), options_.path);
     if (!got) return pass_on(std::move(got));
     tail.resize(*got);
-    std::size_t begin = tail.size();
-    while (begin >= docker_local::frame_overhead) {
-        const std::size_t size = docker_local::frame_size_from_trailer(
-            std::string_view(tail).substr(begin - docker_local::length_size));
-        if (size == 0 || size > begin) break;
-        begin -= size;
+    for (int number = 1; number < options_.max_file && tail.size() < most_bytes; ++number) {
+        const auto rotated = RotatedFile::open(*rotation_, number);
+        if (!rotated) return fail(rotated.error());
+        // A rotation that did not get to its end leaves a number that nobody has.
+        if (!rotated->is_there()) continue;
+        auto before = rotated->tail(most_bytes - tail.size());
+        if (!before) return before;
+        tail.insert(0, *before);
     }
-    std::string_view rest = std::string_view(tail).substr(begin);
+    return tail;
+}
+
+Result<std::string> LogFileWriter::tail_as(EntryEncoder& encoder, std::optional<Source> only,
+                                           std::size_t most_bytes) const {
+    const auto bytes = tail(most_bytes);
+    if (!bytes) return fail(bytes.error());
+    std::string text;
+    std::string_view rest = entries_at_end(*bytes);
     while (!rest.empty()) {
         const Frame frame = docker_local::decode(rest);
         if (frame.state != FrameState::whole) break;
@@ -421,21 +483,23 @@ Result<std::string> LogFileWriter::tail_as(EntryEncoder& encoder, std::optional<
     return text;
 }
 
-Status LogFileWriter::catch_up(std::string_view text) {
+Result<bool> LogFileWriter::catch_up(std::string_view text) {
     // Enough bytes to find the place, and to find it once where lines bear their times.
     constexpr std::size_t most_compared = 4096;
-    std::string end(std::min<std::uint64_t>(size_, most_compared), '\0');
-    auto got = read_at(file_.get(), size_ - end.size(), end.data(), end.size(), options_.path);
-    if (!got) return pass_on(std::move(got));
-    if (end.empty() || text.empty()) return {};
-    // A log that began within text holds nothing from before.
-    const std::size_t place = text.rfind(end);
-    if (place == std::string_view::npos) return {};
-    const std::string_view missing = text.substr(place + end.size());
+    const auto end = tail(most_compared);
+    if (!end) return fail(end.error());
+    // A log that begins just now holds nothing from before.
+    if ((end->empty() && is_new_) || text.empty()) return true;
+    const std::size_t place = end->empty() ? 0 : text.rfind(*end);
+    if (place == std::string_view::npos) return false;
+    const std::string_view missing = text.substr(place + end->size());
     std::size_t written = 0;
-    auto done = write_out(missing, written);
+    if (const Status done = write_out(missing, written); !done) {
+        torn_ = written > 0 && files_.truncate(file_.get(), size_) != 0;
+        return fail(done.error());
+    }
     size_ += written;
-    return done;
+    return true;
 }
 
 }  // namespace twinlog

@@ -32,6 +32,12 @@ struct Recovery {
     [[nodiscard]] std::string describe() const;
 };
 
+// What could not be written of a stream.
+struct Dropped {
+    std::uint64_t bytes = 0;
+    std::uint64_t places = 0;  // runs of entries, a gap each
+};
+
 // Not thread-safe; one writer a file. Keeps a reference to the file system.
 class LogFileWriter {
  public:
@@ -41,7 +47,8 @@ class LogFileWriter {
         int max_file = 1;           // with 1, a full file is thrown away
         const LogFormat& format;
         std::optional<Source> only = std::nullopt;  // entries of the other stream are passed over
-        std::shared_ptr<Housekeeper> compressor = nullptr;  // none: rotated files stay as they are
+        std::shared_ptr<Housekeeper> housekeeper = nullptr;
+        bool compress = true;  // rotated files, where there is a housekeeper
     };
 
     // Cuts off what a crash left at the log's end. Reads the whole file where the format needs it.
@@ -66,14 +73,16 @@ class LogFileWriter {
 
     // Bytes of streams that were dropped and of which no gap entry tells yet.
     [[nodiscard]] std::uint64_t dropped_bytes() const;
+    // By Source: what was dropped since the last call. What is dropped as a gap was lost before.
+    std::array<Dropped, 2> take_dropped() { return std::exchange(dropped_, {}); }
     [[nodiscard]] const Recovery& recovery() const { return recovery_; }
 
-    // Entries at the end of the live file, encoded in another format, some most_bytes of this one.
+    // Entries at the end of the log, encoded in another format, some most_bytes of this one.
     Result<std::string> tail_as(EntryEncoder& encoder, std::optional<Source> only,
-                                std::size_t most_bytes);
+                                std::size_t most_bytes) const;
     // text: what this log should end with. Writes what a crash kept from it, that is what follows
-    // the place in text where the log ends; nothing if that cannot be told.
-    Status catch_up(std::string_view text);
+    // the place in text where the log ends. False: that place is not in text.
+    Result<bool> catch_up(std::string_view text);
     [[nodiscard]] const Options& options() const { return options_; }
 
  private:
@@ -84,6 +93,7 @@ class LogFileWriter {
         std::uint64_t position = 0;
         std::uint64_t bytes = 0;
         std::int64_t time_ns = 0;
+        bool known = false;  // it stands for a gap: these bytes were lost before
     };
     // One encoded entry in the buffer.
     struct PendingFrame {
@@ -95,6 +105,7 @@ class LogFileWriter {
 
     [[nodiscard]] bool is_full(std::uint64_t size) const;
     Status open_current();
+    [[nodiscard]] Result<std::string> tail(std::size_t most_bytes) const;
     Status recover();
     Status recover_frames();
     Status recover_line();
@@ -112,12 +123,14 @@ class LogFileWriter {
     std::shared_ptr<Rotation> rotation_;
     UniqueFd file_;           // not valid: rotated away, and no new one could be made yet
     std::uint64_t size_ = 0;  // of the current file's whole entries
+    bool is_new_ = false;     // nobody has opened it before
     bool torn_ = false;       // part of an entry stands behind them and could not be cut off
     std::string buffer_;
     std::deque<PendingFrame> frames_;  // of the buffer, in order
-    std::vector<Loss> debts_;          // dropped and not told yet; one a source and run
-    int reported_code_ = 0;            // of the error that flush() returned last; 0: all is well
-    std::optional<Error> deferred_;    // of a write that append() had to do
+    std::array<Dropped, 2> dropped_{};
+    std::vector<Loss> debts_;        // dropped and not told yet; one a source and run
+    int reported_code_ = 0;          // of the error that flush() returned last; 0: all is well
+    std::optional<Error> deferred_;  // of a write that append() had to do
     Recovery recovery_;
 };
 

@@ -56,7 +56,7 @@ Limits limits_of(const LogWriter::Options& options, const LogOwner& owner,
 }
 
 std::string attributes_of(const LogWriter::Options& options, const LogOwner& owner) {
-    std::map<std::string, std::string> attributes;
+    std::map<std::string, std::string> attributes = owner.attributes;
     for (const std::string& key : options.labels) {
         const auto label = owner.labels.find(key);
         if (label != owner.labels.end()) attributes.insert(*label);
@@ -82,13 +82,13 @@ Result<std::unique_ptr<LogWriter>> LogWriter::open(FileSystem& files, const std:
     Options mine = options;
     mine.max_size = limits.max_size;
     mine.max_file = limits.max_file;
-    if (!mine.compress) mine.housekeeper = nullptr;
     writer->attributes_ = attributes_of(options, owner);
     auto cached = LogFileWriter::open(files, {.path = directory + "/" + layout::log_name(0),
                                               .max_size = mine.max_size,
                                               .max_file = mine.max_file,
                                               .format = docker_local::format(),
-                                              .compressor = mine.housekeeper});
+                                              .housekeeper = mine.housekeeper,
+                                              .compress = mine.compress});
     if (!cached) return pass_on(std::move(cached));
     writer->cached_ = std::move(*cached);
     if (std::string found = writer->recovery().describe(); !found.empty()) {
@@ -130,12 +130,18 @@ Result<std::unique_ptr<LogFileWriter>> LogWriter::open_copy(FileSystem& files,
                                             .max_file = options.max_file,
                                             .format = format,
                                             .only = place.only,
-                                            .compressor = options.housekeeper});
+                                            .housekeeper = options.housekeeper,
+                                            .compress = options.compress});
     if (!copy) return copy;
     const auto encoder = format.encoder();
     auto text = cached_->tail_as(*encoder, place.only, compared_tail);
     if (!text) return pass_on(std::move(text));
-    if (auto caught = (*copy)->catch_up(*text); !caught) return pass_on(std::move(caught));
+    const auto caught = (*copy)->catch_up(*text);
+    if (!caught) return fail(caught.error());
+    if (!*caught) {
+        notes_.push_back("the log in format " + std::string(format.name()) +
+                         " lacks what was captured while it was not written");
+    }
     return copy;
 }
 

@@ -2,6 +2,7 @@
 // format that was asked for.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -29,7 +30,8 @@ class LogWriter {
         std::string pods = {};  // root of the CRI layout; made if it is not there
         bool compress = true;   // rotated files, where there is a housekeeper
         std::shared_ptr<Housekeeper> housekeeper = nullptr;
-        // Labels that become attributes of each entry, as Docker's log option of that name.
+        // Labels that become attributes of each entry, as Docker's log option of that name; beside
+        // the owner's own.
         std::vector<std::string> labels = {};
     };
 
@@ -63,6 +65,7 @@ class LogWriter {
     // Bytes of output behind which nothing older is left in any of the logs; 0: all is kept.
     [[nodiscard]] std::uint64_t retained_bytes() const;
     // Of the cached log.
+    std::array<Dropped, 2> take_dropped() { return cached_->take_dropped(); }
     [[nodiscard]] const Recovery& recovery() const { return cached_->recovery(); }
     // What the user should know about the logs as they were opened; a line each.
     [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }

@@ -146,8 +146,9 @@ const StoredFile* oldest_rotated(const StoredContainer& container) {
     return oldest;
 }
 
-void shrink(std::vector<StoredContainer>& containers, std::uint64_t max_total,
-            const ActiveLogs& active) {
+// Returns how many bytes are left.
+std::uint64_t shrink(std::vector<StoredContainer>& containers, std::uint64_t max_total,
+                     const ActiveLogs& active) {
     std::uint64_t total = 0;
     for (const StoredContainer& container : containers) total += container.bytes;
     while (total > max_total) {
@@ -156,7 +157,7 @@ void shrink(std::vector<StoredContainer>& containers, std::uint64_t max_total,
             if (oldest_rotated(container) == nullptr) continue;
             if (biggest == nullptr || container.bytes > biggest->bytes) biggest = &container;
         }
-        if (biggest == nullptr) return;
+        if (biggest == nullptr) break;
         const StoredFile gone = *oldest_rotated(*biggest);
         remove_file(gone, active);
         std::erase_if(biggest->files,
@@ -164,6 +165,7 @@ void shrink(std::vector<StoredContainer>& containers, std::uint64_t max_total,
         biggest->bytes -= gone.bytes;
         total -= gone.bytes;
     }
+    return total;
 }
 
 }  // namespace
@@ -190,6 +192,11 @@ void enforce(const Retention& retention, const ActiveLogs& active, const Removed
         return false;
     });
     if (retention.max_total > 0) shrink(containers, retention.max_total, active);
+}
+
+std::uint64_t enforce_total(const Retention& retention, const ActiveLogs& active) {
+    std::vector<StoredContainer> containers = survey(retention);
+    return shrink(containers, retention.max_total, active);
 }
 
 }  // namespace twinlog

@@ -17,7 +17,7 @@ struct Retention {
     std::string store;
     std::string pods;  // root of the CRI layout; empty: none
     // Bytes of all logs. Oldest rotated files of the biggest containers go first; live files stay,
-    // so it can be exceeded by one file a container. 0: no limit.
+    // so it can be exceeded by one file a log. 0: no limit.
     std::uint64_t max_total = 0;
     // ns since the last entry of a rotated file, or of any file of a container that has ended. 0:
     // no limit.
@@ -39,5 +39,7 @@ using ActiveLogs = std::map<std::string, std::shared_ptr<Rotation>>;
 // Removes what is beyond the limits, as of now (Unix ns). What cannot be read or removed stays.
 void enforce(const Retention& retention, const ActiveLogs& active, const RemovedCheck& removed,
              std::int64_t now_ns);
+// The same for max_total alone; returns how many bytes all logs have then.
+std::uint64_t enforce_total(const Retention& retention, const ActiveLogs& active);
 
 }  // namespace twinlog

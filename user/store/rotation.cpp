@@ -49,17 +49,18 @@ Result<std::vector<RotatedName>> list(const std::string& path) {
 // Removes the file unless it was made whole.
 class Draft {
  public:
-    explicit Draft(std::string path) : path_(std::move(path)) {}
+    Draft(FileSystem& files, std::string path) : files_(files), path_(std::move(path)) {}
     Draft(const Draft&) = delete;
     Draft& operator=(const Draft&) = delete;
     Draft(Draft&&) = delete;
     Draft& operator=(Draft&&) = delete;
     ~Draft() {
-        if (!path_.empty()) ::unlink(path_.c_str());
+        if (!path_.empty()) (void)files_.remove(path_);
     }
     void keep() { path_.clear(); }
 
  private:
+    FileSystem& files_;
     std::string path_;
 };
 
@@ -90,49 +91,60 @@ std::string rotated_suffix(const RotatedName& name) {
     return suffix;
 }
 
-// A crash between two renamings leaves a number without a file: that is where shifting stops, else
-// it would go up with the others and take a file's place for good.
+// Where both forms of a file are, the compressed one got its name when it was whole.
+Status Rotation::remove_superseded(std::vector<RotatedName>& names) {
+    const auto is_superseded = [all = names](const RotatedName& name) {
+        return name.number > 0 && !name.compressed &&
+               std::find(all.begin(), all.end(), RotatedName{name.number, true}) != all.end();
+    };
+    for (const RotatedName& name : names) {
+        if (!is_superseded(name)) continue;
+        if (auto removed = files_.remove(path(name)); !removed) return removed;
+    }
+    std::erase_if(names, is_superseded);
+    return {};
+}
+
 Status Rotation::rotate() {
     const std::lock_guard lock(names_);
     if (max_file_ <= 1) return files_.remove(path_);
     auto names = list(path_);
     if (!names) return pass_on(std::move(names));
-    const auto is_free = [&names](int number) {
-        return std::none_of(names->begin(), names->end(),
+    if (auto removed = remove_superseded(*names); !removed) return removed;
+    const auto form_of = [&names](int number) {
+        return std::find_if(names->begin(), names->end(),
                             [number](const RotatedName& name) { return name.number == number; });
     };
+    // Up to the first number that nobody has: a rotation that did not get to its end left one.
     int last = 1;
-    while (last < max_file_ - 1 && !is_free(last)) ++last;
-    for (const bool compressed : {false, true}) {
-        if (auto removed = files_.remove(path({last, compressed})); !removed) return removed;
+    while (last < max_file_ && form_of(last) != names->end()) ++last;
+    if (last == max_file_) {
+        --last;
+        if (auto removed = files_.remove(path(*form_of(last))); !removed) return removed;
     }
     for (int number = last; number > 0; --number) {
-        for (const bool compressed : {false, true}) {
-            if (number == 1 && compressed) continue;
-            auto renamed =
-                files_.rename(path({number - 1, compressed}), path({number, compressed}));
-            if (!renamed && renamed.error().code != ENOENT) return renamed;
-        }
+        const auto form = form_of(number - 1);
+        if (form == names->end()) continue;  // the live file, if the last try came that far
+        auto renamed = files_.rename(path(*form), path({number, form->compressed}));
+        if (!renamed && renamed.error().code != ENOENT) return renamed;
     }
     return {};
 }
 
 Status Rotation::clean() {
     const std::lock_guard lock(names_);
+    if (cleaned_) return {};
     for (const std::string_view suffix : {making_suffix, leaving_suffix}) {
         if (auto removed = files_.remove(path_ + std::string(suffix)); !removed) return removed;
     }
     auto names = list(path_);
     if (!names) return pass_on(std::move(names));
+    if (auto removed = remove_superseded(*names); !removed) return removed;
     for (const RotatedName& name : *names) {
-        if (name.number == 0) continue;
-        const RotatedName twin{name.number, !name.compressed};
-        // The compressed one got its name when it was whole.
-        const bool superseded =
-            !name.compressed && std::find(names->begin(), names->end(), twin) != names->end();
-        if (!superseded && name.number < std::max(max_file_, 1)) continue;
+        if (name.number < std::max(max_file_, 1)) continue;
         if (auto removed = files_.remove(path(name)); !removed) return removed;
     }
+    cleaned_ = true;
     return {};
 }
 
@@ -158,7 +170,8 @@ std::optional<Error> Rotation::take_error() {
 void Rotation::remove(const std::string& path, ino_t inode) {
     const std::lock_guard lock(names_);
     struct stat status {};
-    if (::lstat(path.c_str(), &status) == 0 && status.st_ino == inode) ::unlink(path.c_str());
+    // What cannot be removed is looked at again the next time.
+    if (::lstat(path.c_str(), &status) == 0 && status.st_ino == inode) (void)files_.remove(path);
 }
 
 // The oldest plain file; more: it was one, and it is compressed now.
@@ -186,15 +199,16 @@ Status Rotation::compress_next(const std::atomic<bool>& stop, bool& more) {
     facts->inode = status.st_ino;
 
     const std::string making = path_ + std::string(making_suffix);
-    const UniqueFd to(::open(making.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-                             layout::file_mode));
-    if (!to.valid()) return fail_errno(making, "making it");
-    Draft draft(making);
-    if (auto copied = gzip_copy(from.get(), to.get(), name, *facts, stop); !copied) return copied;
+    const auto to = files_.make(making, layout::file_mode);
+    if (!to) return fail(to.error());
+    Draft draft(files_, making);
+    if (auto copied = gzip_copy(files_, from.get(), to->get(), name, *facts, stop); !copied) {
+        return copied;
+    }
     // Its age is that of what it holds.
     const timespec times[2] = {status.st_atim, status.st_mtim};
-    ::futimens(to.get(), times);
-    if (::fsync(to.get()) != 0) return fail_errno(making, "writing it to the disk");
+    ::futimens(to->get(), times);
+    if (files_.sync(to->get()) != 0) return fail_errno(making, "writing it to the disk");
     if (auto committed = commit(status.st_ino, making); !committed) return committed;
     draft.keep();
     more = true;
@@ -215,21 +229,15 @@ Status Rotation::commit(ino_t inode, const std::string& made) {
         });
         if (found == names->end()) {
             // Rotated away meanwhile.
-            ::unlink(made.c_str());
-            return {};
+            return files_.remove(made);
         }
         const std::string plain = path(*found);
         const std::string compressed = path({found->number, true});
-        if (::rename(made.c_str(), compressed.c_str()) != 0) {
-            return fail_errno(made, "renaming it to " + compressed);
-        }
+        if (auto renamed = files_.rename(made, compressed); !renamed) return renamed;
         // Freeing its blocks may take long: that is done without the lock.
-        if (::rename(plain.c_str(), leaving.c_str()) != 0) {
-            return fail_errno(plain, "removing it");
-        }
+        if (auto renamed = files_.rename(plain, leaving); !renamed) return renamed;
     }
-    ::unlink(leaving.c_str());
-    return {};
+    return files_.remove(leaving);
 }
 
 }  // namespace twinlog

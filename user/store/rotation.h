@@ -44,10 +44,12 @@ class Rotation {
     }
     [[nodiscard]] int max_file() const { return max_file_; }
 
-    // Gives files the next number, as far as there is no gap between them, and throws away what is
-    // too many. There is no live file after it. Docker's order: oldest away, shift.
+    // Gives every file the next number, throws the oldest away if there are too many. There is no
+    // live file after it. Docker's order: oldest away, shift. What fails half-way goes on where it
+    // was when it is tried again, and costs no further file.
     Status rotate();
-    // Removes what a crash left half-made, and files beyond max_file.
+    // Removes what a crash left half-made, and files beyond max_file; once, because later such
+    // files are in the making.
     Status clean();
     // Compresses all rotated files that are not; slow. stop: gives up when it becomes true. What
     // fails is told once by take_error().
@@ -57,6 +59,7 @@ class Rotation {
     std::optional<Error> take_error();
 
  private:
+    Status remove_superseded(std::vector<RotatedName>& names);
     Status compress_next(const std::atomic<bool>& stop, bool& more);
     Status commit(ino_t inode, const std::string& made);
 
@@ -65,6 +68,7 @@ class Rotation {
     int max_file_;
     const LogFormat& format_;
     std::mutex names_;  // held while files are renamed or removed
+    bool cleaned_ = false;
     std::mutex error_guard_;
     std::optional<Error> error_;
     int reported_code_ = 0;
