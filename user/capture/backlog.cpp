@@ -85,13 +85,13 @@ void Backlog::run_mover() {
             ::poll(&woken, 1, static_cast<int>(mover_tick.count()));
         }
         std::uint64_t count = 0;
-        (void)!::read(wake_.get(), &count, sizeof(count)));
+        [[maybe_unused]] const ssize_t got = ::read(wake_.get(), &count, sizeof(count));
     }
 }
 
 void Backlog::wake_mover() {
     const std::uint64_t one = 1;
-    (void)!::write(wake_.get(), &one, sizeof(one)));
+    [[maybe_unused]] const ssize_t put = ::write(wake_.get(), &one, sizeof(one));
 }
 
 void Backlog::set_reader_busy(bool busy) {
