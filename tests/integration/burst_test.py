@@ -24,7 +24,8 @@ class Writer:
     def __init__(self, *command, keep=True):
         self.out = tempfile.TemporaryFile() if keep else open(os.devnull, "wb")
         self.process = subprocess.Popen(
-            ["sh", "-c", 'read go; exec "$@"', "-", TOOLS / "writer", *map(str, command)],
+            ["sh", "-c", 'read go; "$@"; echo written >&2; read end', "-", TOOLS / "writer",
+             *map(str, command)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.reader = subprocess.Popen(["cat"], stdin=self.process.stdout, stdout=self.out)
         self.process.stdout.close()
@@ -32,15 +33,28 @@ class Writer:
 
     def go(self):
         self.process.stdin.write(b"go\n")
-        self.process.stdin.close()
+        self.process.stdin.flush()
+
+    def written(self):
+        """What the writer said on stderr, once it is done; the process is still there."""
+        said = b""
+        while True:
+            line = harness.read_line(self.process.stderr)
+            if line in (b"written\n", b""):
+                return said
+            said += line
 
     def wait(self):
-        """What it said on stderr, once it has ended and its reader has all."""
-        said = self.process.stderr.read()
+        """The same once the process has ended and its reader has all."""
+        said = self.written()
+        self.end()
+        return said
+
+    def end(self):
+        self.process.stdin.close()
         self.process.stderr.close()
         self.process.wait(harness.DEADLINE)
         self.reader.wait(harness.DEADLINE)
-        return said
 
     def text(self):
         self.out.seek(0)
@@ -105,15 +119,16 @@ class Burst(DaemonTestCase):
         options = ("--max-size", "-1")
         daemon = self.daemon_of(burst, options=options)
         burst.go()
+        harness.wait_until(self.spill_of(daemon).exists, "the spill")
+        # All of it: while no daemon runs there is the ring alone.
+        burst.written()
         kills = 0
-        for _ in range(6):
-            if kills > 0 and not self.spill_of(daemon).exists():
-                break
-            harness.wait_until(self.spill_of(daemon).exists, "the spill")
+        while kills < 4 and self.spill_of(daemon).exists():
             daemon.stop(signal.SIGKILL)
             kills += 1
             daemon.start("--pid", burst.process.pid, "--ring-size", "32m", *SLOW, *options)
-        burst.wait()
+        burst.end()
+        self.assertGreater(kills, 0)
         self.check_whole(daemon, burst)
         print(f"  ({kills} kills)", flush=True)
 
@@ -122,7 +137,8 @@ class Burst(DaemonTestCase):
         stop = pathlib.Path(tempfile.mkdtemp(prefix="twinlog-burst-")) / "stop"
         self.addCleanup(lambda: (stop.unlink(missing_ok=True), stop.parent.rmdir()))
         flood = self.writer("flood", stop, keep=False)
-        quiet = self.writer("forever")
+        # No more than what every stream always has of the ring: 128 KiB, and each line comes twice.
+        quiet = self.writer("burst", 100, 501)
         daemon = self.daemon_of(flood, quiet,
                                 options=("--spill", "16m", "--max-size", "20m", "--max-file", "40"))
         flood.go()
@@ -132,8 +148,11 @@ class Burst(DaemonTestCase):
             return info.exists() and daemon.info(flood.container)["streams"]["stdout"]["lost"] > 0
 
         harness.wait_until(lost, "a loss")
+        quiet.go()
+        quiet.wait()
         stop.touch()
         written = int(flood.wait())
+        self.check_whole(daemon, quiet)
         daemon.whole_logs(flood.container)
         entries = [e for e in daemon.entries(flood.container) if e.source.endswith("stdout")]
         at = entries[0].extra.get(1000, [0])[0]

@@ -1,7 +1,10 @@
 #include "capture/backlog.h"
 
 #include <linux/bpf.h>
+#include <poll.h>
 #include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -32,18 +35,38 @@ Backlog::Backlog(Ring ring, std::uint64_t ring_size, std::span<tw_state> states,
       ring_size_(ring_size),
       states_(states),
       spill_(std::move(spill)),
-      spills_(spill_.waits()) {
-    if (spill_.usable()) mover_ = std::thread([this] { run_mover(); });
+      spills_(spill_.waits()) {}
+
+Result<std::unique_ptr<Backlog>> Backlog::open(Ring ring, int ring_fd, std::uint64_t ring_size,
+                                               std::span<tw_state> states, Spill spill) {
+    std::unique_ptr<Backlog> backlog(
+        new Backlog(std::move(ring), ring_size, states, std::move(spill)));
+    if (backlog->spill_.usable()) {
+        if (auto started = backlog->start_mover(ring_fd); !started) {
+            return pass_on(std::move(started));
+        }
+    }
+    return backlog;
 }
 
 Backlog::~Backlog() {
     if (!mover_.joinable()) return;
-    {
-        const std::lock_guard guard(busy_guard_);
-        stop_ = true;
-    }
-    busy_changed_.notify_one();
+    stop_ = true;
+    wake_mover();
     mover_.join();
+}
+
+Status Backlog::start_mover(int ring_fd) {
+    wake_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    epoll_ = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
+    for (const int fd : {wake_.get(), ring_fd}) {
+        epoll_event interest{.events = EPOLLIN, .data = {.fd = fd}};
+        if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &interest) != 0) {
+            return fail_errno("BPF ring", "waiting for it");
+        }
+    }
+    mover_ = std::thread([this] { run_mover(); });
+    return {};
 }
 
 void Backlog::run_mover() {
@@ -52,30 +75,34 @@ void Backlog::run_mover() {
     if (auto dropped = drop_all_privileges(); !dropped) {
         spdlog::error("{}", dropped.error().message());
     }
-    std::unique_lock guard(busy_guard_);
+    pollfd woken{.fd = wake_.get(), .events = POLLIN, .revents = 0};
     while (!stop_) {
-        if (!reader_busy_) {
-            busy_changed_.wait(guard);
-            continue;
-        }
-        busy_changed_.wait_for(guard, mover_tick);
-        if (stop_ || !reader_busy_) continue;
-        guard.unlock();
+        bool idle = false;
         {
             const auto held = lock();
             spills();
+            idle = !reader_busy_ && unread() == 0;
         }
-        guard.lock();
+        if (idle) {
+            // The first record wakes the recorder, too, but at its priority that may take long.
+            epoll_event ready{};
+            ::epoll_wait(epoll_.get(), &ready, 1, -1);
+        } else {
+            ::poll(&woken, 1, static_cast<int>(mover_tick.count()));
+        }
+        std::uint64_t count = 0;
+        [[maybe_unused]] const ssize_t got = ::read(wake_.get(), &count, sizeof(count));
     }
 }
 
+void Backlog::wake_mover() {
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const ssize_t put = ::write(wake_.get(), &one, sizeof(one));
+}
+
 void Backlog::set_reader_busy(bool busy) {
-    if (!mover_.joinable() || reader_busy_ == busy) return;
-    {
-        const std::lock_guard guard(busy_guard_);
-        reader_busy_ = busy;
-    }
-    if (busy) busy_changed_.notify_one();
+    if (!mover_.joinable() || reader_busy_.exchange(busy) == busy) return;
+    if (busy) wake_mover();
 }
 
 bool Backlog::waits() const {

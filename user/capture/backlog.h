@@ -2,13 +2,14 @@
 // read where they lie in the ring. When the ring fills faster than it is read, all that comes is
 // moved to the spill, run by run, and read from there until nothing is left.
 //
-// Two threads: the recorder's, which reads, and the mover's, which looks at the ring while the
-// recorder is at work and moves what must not wait for it. lock() is between them.
+// Two threads: the recorder's, which reads, and the mover's, which looks at the ring from the first
+// record on until the recorder has nothing to do, and moves what must not wait for it. lock() is
+// between them.
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -17,6 +18,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/unique_fd.h"
 #include "capture/ring.h"
 #include "capture/spill.h"
 #include "record.h"
@@ -25,8 +27,9 @@ namespace twinlog {
 
 class Backlog {
  public:
-    // states: of the streams, by slot.
-    Backlog(Ring ring, std::uint64_t ring_size, std::span<tw_state> states, Spill spill);
+    // ring_fd: of the ring's map, not kept. states: of the streams, by slot.
+    static Result<std::unique_ptr<Backlog>> open(Ring ring, int ring_fd, std::uint64_t ring_size,
+                                                 std::span<tw_state> states, Spill spill);
     ~Backlog();
     Backlog(const Backlog&) = delete;
     Backlog& operator=(const Backlog&) = delete;
@@ -63,7 +66,10 @@ class Backlog {
         std::uint64_t room;
     };
 
+    Backlog(Ring ring, std::uint64_t ring_size, std::span<tw_state> states, Spill spill);
+    Status start_mover(int ring_fd);
     void run_mover();
+    void wake_mover();
     [[nodiscard]] std::uint64_t unread() const { return ring_.produced() - ring_.cursor(); }
     const tw_data* look(std::span<const std::byte> payload, std::uint64_t& run);
     void take(const tw_data& head, std::size_t size);
@@ -84,10 +90,10 @@ class Backlog {
     int reported_code_ = 0;
 
     std::mutex mutex_;
-    std::mutex busy_guard_;
-    std::condition_variable busy_changed_;
-    bool reader_busy_ = false;
-    bool stop_ = false;
+    UniqueFd wake_;   // eventfd
+    UniqueFd epoll_;  // of it and of the ring
+    std::atomic<bool> reader_busy_ = false;
+    std::atomic<bool> stop_ = false;
     std::thread mover_;
 };
 

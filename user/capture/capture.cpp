@@ -453,9 +453,11 @@ Result<std::unique_ptr<Capture>> Capture::load(const CaptureOptions& asked) {
     if (!spill) return pass_on(std::move(spill));
     Ring ring = std::move(impl->rings[1]);
     impl->rings.pop_back();
-    impl->backlog =
-        std::make_unique<Backlog>(std::move(ring), options.ring_size,
-                                  std::span(&impl->state(0), TW_STREAMS), std::move(*spill));
+    auto backlog =
+        Backlog::open(std::move(ring), bpf_map__fd(skeleton.maps.output), options.ring_size,
+                      std::span(&impl->state(0), TW_STREAMS), std::move(*spill));
+    if (!backlog) return pass_on(std::move(backlog));
+    impl->backlog = std::move(*backlog);
 
     impl->all_epoll = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
     impl->other_epoll = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
