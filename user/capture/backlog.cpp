@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -70,6 +71,7 @@ Status Backlog::start_mover(int ring_fd) {
 }
 
 void Backlog::run_mover() {
+    ::prctl(PR_SET_NAME, "twinlog-spill");
     // Of this thread alone. Without the right to it the mover is only less prompt.
     ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), mover_nice);
     if (auto dropped = drop_all_privileges(); !dropped) {
