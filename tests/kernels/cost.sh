@@ -1,7 +1,7 @@
 # What a system call costs a program: when nobody looks, when others are captured, when it is captured
 # itself. Sourced by guest.sh, whose daemon gives way to others.
 # shellcheck shell=sh disable=SC2086 # a path without blanks
-: "${work:?}" "${daemon:?}"
+: "${work:?}" "${daemon:?}" "${store:?}"
 
 rounds=9
 calls=20000
