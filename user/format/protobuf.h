@@ -32,7 +32,8 @@ class Fixed {
         return *this;
     }
     Fixed& operator+=(std::string_view bytes) {
-        std::memcpy(bytes_.data() + used_, bytes.data(), bytes.size());
+        // Not memcpy: an empty view may point nowhere.
+        std::copy(bytes.begin(), bytes.end(), bytes_.begin() + used_);
         used_ += bytes.size();
         return *this;
     }
