@@ -49,7 +49,7 @@ TEST_CASE("log options: tags", "[docker_log_options]") {
     CHECK(attributes({{"tag", "plain"}}) == Texts{{"tag", "plain"}});
     CHECK(
         attributes({{"tag", "{{.Name}}/{{ .ID }} {{.ImageName}} {{.ImageID}} {{.DaemonName}}"}}) ==
-        Texts{{"tag", "web/aaaaaaaaaaaa nginx:1 cccccccccccc docker"}});
+        Texts{{"tag", "web/aaaaaaaaaaaa nginx:1 sha256:ccccc docker"}});
     CHECK(attributes({{"tag", "{{.FullID}}"}}).at("tag").size() == 64);
     // What dockerd alone can expand is left out, not made up.
     for (const char* const tag : {"{{.Name", "{{upper .Name}}", "{{.NoSuchField}}", "{{}}"}) {

@@ -62,11 +62,8 @@ std::optional<std::string> tag_field(std::string_view name, const json& config) 
     }
     if (name == "ImageName") return text_field(config, {"Config", "Image"});
     if (name == "ImageFullID") return image;
-    if (name == "ImageID") {
-        // Behind the name of the digest.
-        image.erase(0, image.find(':') + 1);
-        return image.substr(0, short_id);
-    }
+    // With the name of the digest, as dockerd cuts it.
+    if (name == "ImageID") return image.substr(0, short_id);
     if (name == "DaemonName") return "docker";
     return std::nullopt;
 }
