@@ -96,15 +96,15 @@ class Throttle(DockerTestCase):
         self.docker.wait(container)
         self.check(self.twinlog, container, self.flood)
 
-    def kill_while_frozen(self, daemon, victims=()):
-        """SIGKILL, first for the victims, then for the daemon, in a moment when it has somebody frozen."""
+    def kill_while_frozen(self, daemon, container, victims=()):
+        """SIGKILL, first for the victims, then for the daemon, in a moment when it has the container frozen."""
         for pid in victims:
             os.kill(pid, signal.SIGKILL)
         while True:
             wait_until(lambda: self.frozen(daemon), "somebody being frozen")
-            # The list cannot change any more.
             os.kill(daemon.process.pid, signal.SIGSTOP)
-            if self.frozen(daemon):
+            os.waitpid(daemon.process.pid, os.WUNTRACED)  # nothing changes any more
+            if self.frozen(daemon) and self.is_frozen(container):
                 break
             os.kill(daemon.process.pid, signal.SIGCONT)
         daemon.stop(signal.SIGKILL)
@@ -117,7 +117,7 @@ class Throttle(DockerTestCase):
         daemon = self.daemon(*self.daemon_options)
         container = self.start_flood(1 << 20)
         self.addCleanup(self.docker, "rm", "-f", container)
-        self.kill_while_frozen(daemon)
+        self.kill_while_frozen(daemon, container)
         wait_until(lambda: not self.list_of(daemon).exists(), "the guard having thawed it")
         self.assertFalse(self.is_frozen(container))
 
@@ -126,7 +126,7 @@ class Throttle(DockerTestCase):
         for thaw in (lambda own: own("stop"), lambda own: own.start(*self.daemon_options)):
             own = self.daemon(*self.daemon_options)
             container = self.start_flood(1 << 20)
-            self.kill_while_frozen(own, self.guards(own))
+            self.kill_while_frozen(own, container, self.guards(own))
             self.assertTrue(self.is_frozen(container))
             self.docker("kill", container, check=False)
             thaw(own)
