@@ -7,18 +7,17 @@ import subprocess
 import unittest
 
 import harness
-from harness import DockerTestCase, Twinlog, wait_until
+from harness import DockerTestCase, wait_until
 
 MIB = 1 << 20
 # What the flood of `writer` repeats, 64 KiB of lines.
 BLOCK = b"".join(bytes([ord("a") + i % 26]) * 31 + b"\n" for i in range(2048))
 
 
-class Throttle(DockerTestCase):
-    daemon_options = ("--overload", "throttle", "--ring-size", "16m", "--max-size", "-1")
-    # MiB that a flood writes: many times what the ring holds.
-    flood = int(os.environ.get("FLOOD_MIB", "64"))
+OPTIONS = ("--overload", "throttle", "--ring-size", "16m", "--max-size", "-1")
 
+
+class Floods(DockerTestCase):
     lists = {}
 
     def start_flood(self, blocks):
@@ -42,6 +41,12 @@ class Throttle(DockerTestCase):
         if daemon not in self.lists:
             self.lists[daemon] = pathlib.Path("/run") / f"{daemon.pins().name}.frozen"
         return self.lists[daemon]
+
+
+class Throttle(Floods):
+    daemon_options = OPTIONS
+    # MiB that a flood writes: many times what the ring holds.
+    flood = int(os.environ.get("FLOOD_MIB", "64"))
 
     def check(self, daemon, container, blocks):
         log = subprocess.Popen([harness.TWINLOG, "logs", "--store", daemon.store, "-f", container],
@@ -96,15 +101,19 @@ class Throttle(DockerTestCase):
         self.docker.wait(container)
         self.check(self.twinlog, container, self.flood)
 
-    def kill_while_frozen(self, daemon, victims=()):
-        """SIGKILL, first for the victims, then for the daemon, in a moment when it has somebody frozen."""
+
+class Killed(Floods):
+    """One daemon that throttles at a time: another one would thaw what it has frozen itself, too."""
+
+    def kill_while_frozen(self, daemon, container, victims=()):
+        """SIGKILL, first for the victims, then for the daemon, in a moment when it has the container frozen."""
         for pid in victims:
             os.kill(pid, signal.SIGKILL)
         while True:
             wait_until(lambda: self.frozen(daemon), "somebody being frozen")
-            # The list cannot change any more.
             os.kill(daemon.process.pid, signal.SIGSTOP)
-            if self.frozen(daemon):
+            os.waitpid(daemon.process.pid, os.WUNTRACED)  # nothing changes any more
+            if self.frozen(daemon) and self.is_frozen(container):
                 break
             os.kill(daemon.process.pid, signal.SIGCONT)
         daemon.stop(signal.SIGKILL)
@@ -114,19 +123,19 @@ class Throttle(DockerTestCase):
         return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     def test_killed_daemon_leaves_nobody_frozen(self):
-        daemon = self.daemon(*self.daemon_options)
+        daemon = self.daemon(*OPTIONS)
         container = self.start_flood(1 << 20)
         self.addCleanup(self.docker, "rm", "-f", container)
-        self.kill_while_frozen(daemon)
+        self.kill_while_frozen(daemon, container)
         wait_until(lambda: not self.list_of(daemon).exists(), "the guard having thawed it")
         self.assertFalse(self.is_frozen(container))
 
     def test_next_daemon_and_stop_thaw(self):
         """Where the guard was killed as well."""
-        for thaw in (lambda own: own("stop"), lambda own: own.start(*self.daemon_options)):
-            own = self.daemon(*self.daemon_options)
+        for thaw in (lambda own: own("stop"), lambda own: own.start(*OPTIONS)):
+            own = self.daemon(*OPTIONS)
             container = self.start_flood(1 << 20)
-            self.kill_while_frozen(own, self.guards(own))
+            self.kill_while_frozen(own, container, self.guards(own))
             self.assertTrue(self.is_frozen(container))
             self.docker("kill", container, check=False)
             thaw(own)

@@ -1,18 +1,18 @@
 #include "daemon/frozen.h"
 
 #include <fcntl.h>
-#include <linux/close_range.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <csignal>
 #include <filesystem>
 #include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/file_system.h"
@@ -60,19 +60,21 @@ Status thaw_listed(const std::string& path) {
     return real_file_system().remove(path);
 }
 
-// Only fd 0 to 2 and `waits` stay open: nothing of the daemon's may live on with the child, least
-// of all its terminal's end or the store's lock.
-[[noreturn]] void guard(int waits, const std::string& store) {
+// Only fd 0 to 2 and that of the daemon stay open: nothing of the daemon's may live on with the
+// child, least of all its terminal's end. A pidfd tells of an end only when all files are closed,
+// the store's lock with them.
+[[noreturn]] void guard(int daemon, const std::string& store) {
     ::prctl(PR_SET_NAME, "twinlog-thaw");
     ::setsid();
     for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGPIPE}) ::signal(number, SIG_IGN);
     (void)drop_all_privileges();  // nobody hears of it here
     const int null = ::open("/dev/null", O_RDWR);
     for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null, fd);
-    ::dup2(waits, STDIN_FILENO);
-    ::syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, 0U);
-    char byte = 0;
-    while (::read(STDIN_FILENO, &byte, 1) < 0 && errno == EINTR) {
+    constexpr int only_other = STDERR_FILENO + 1;
+    ::dup2(daemon, only_other);
+    ::syscall(SYS_close_range, only_other + 1, ~0U, 0U);
+    pollfd gone{.fd = only_other, .events = POLLIN, .revents = 0};
+    while (::poll(&gone, 1, -1) < 0 && errno == EINTR) {
     }
     // The next daemon has done it, and what the list names by now it has frozen itself.
     const auto opened = Store::open(store, /*create=*/false);
@@ -92,6 +94,10 @@ Result<FrozenList> FrozenList::open(const std::string& store) {
         opened = fail_errno(path, "making it");
     }
     return opened;
+}
+
+FrozenList::~FrozenList() {
+    if (fd_.valid() && paths_.empty()) ::unlink(file_.c_str());
 }
 
 Status FrozenList::add(const std::string& path) {
@@ -131,25 +137,19 @@ Status thaw_left(const std::string& store) {
 }
 
 Result<ThawGuard> ThawGuard::start(const std::string& store) {
-    std::array<int, 2> ends{};
-    if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail_errno("throttling", "making a pipe");
-    const UniqueFd waits(ends[0]);
-    UniqueFd alive(ends[1]);
+    const UniqueFd daemon(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
+    if (!daemon.valid()) return fail_errno("throttling", "watching this process");
     const pid_t child = ::fork();
     if (child < 0) return fail_errno("throttling", "starting a process");
-    if (child == 0) {
-        alive.reset();
-        guard(waits.get(), store);
-    }
-    return ThawGuard(child, std::move(alive));
+    if (child == 0) guard(daemon.get(), store);
+    return ThawGuard(child);
 }
 
-ThawGuard::ThawGuard(ThawGuard&& other) noexcept
-    : child_(std::exchange(other.child_, -1)), alive_(std::move(other.alive_)) {}
+ThawGuard::ThawGuard(ThawGuard&& other) noexcept : child_(std::exchange(other.child_, -1)) {}
 
 ThawGuard::~ThawGuard() {
-    alive_.reset();
     if (child_ <= 0) return;
+    ::kill(child_, SIGKILL);
     while (::waitpid(child_, nullptr, 0) < 0 && errno == EINTR) {
     }
 }

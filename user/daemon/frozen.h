@@ -18,6 +18,12 @@ namespace twinlog {
 class FrozenList {
  public:
     static Result<FrozenList> open(const std::string& store);
+    FrozenList(FrozenList&&) = default;
+    FrozenList& operator=(FrozenList&&) = delete;
+    FrozenList(const FrozenList&) = delete;
+    FrozenList& operator=(const FrozenList&) = delete;
+    // The file goes, too, if nobody is on it.
+    ~FrozenList();
 
     // Before it is frozen. path: Freezer::path().
     Status add(const std::string& path);
@@ -46,14 +52,13 @@ class ThawGuard {
     ThawGuard& operator=(ThawGuard&&) = delete;
     ThawGuard(const ThawGuard&) = delete;
     ThawGuard& operator=(const ThawGuard&) = delete;
-    // The child sees its end, and is waited for.
+    // Ends the child: the caller has thawed all by itself.
     ~ThawGuard();
 
  private:
-    ThawGuard(pid_t child, UniqueFd alive) : child_(child), alive_(std::move(alive)) {}
+    explicit ThawGuard(pid_t child) : child_(child) {}
 
     pid_t child_;
-    UniqueFd alive_;  // the child's read of its other end returns when it is closed
 };
 
 }  // namespace twinlog

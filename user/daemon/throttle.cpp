@@ -101,7 +101,8 @@ void Throttle::look() {
     for (auto& [run, watched] : watched_) {
         const std::uint64_t held = held_by(watched);
         const std::uint64_t free = fill_.free();
-        if (!watched.frozen && held > free / freeze_part) {
+        if (held > free / freeze_part) {
+            // Again where somebody, another daemon for one, has let it go on.
             freeze(watched);
         } else if (watched.frozen && held <= free / thaw_part) {
             thaw(watched);
