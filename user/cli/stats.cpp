@@ -50,8 +50,9 @@ Result<std::vector<ContainerInfo>> choose(const StatsOptions& options) {
 Result<std::string> list(const StatsOptions& options) {
     auto containers = choose(options);
     if (!containers) return pass_on(std::move(containers));
-    std::vector<std::vector<std::string>> rows = {
-        {"CONTAINER ID", "NAME", "STREAM", "KIND", "BYTES", "LOST", "GAPS", "SKIPPED", "LAST WRITE"}};
+    std::vector<std::vector<std::string>> rows = {{"CONTAINER ID", "NAME", "STREAM", "KIND",
+                                                   "BYTES", "LOST", "GAPS", "SKIPPED",
+                                                   "LAST WRITE"}};
     std::string lines;
     for (const ContainerInfo& info : *containers) {
         for (const Source source : {Source::stdout_, Source::stderr_}) {
@@ -63,8 +64,7 @@ Result<std::string> list(const StatsOptions& options) {
                                 escape_for_terminal(info.name), std::string(source_name(source)),
                                 escape_for_terminal(stream.kind), std::to_string(stream.bytes),
                                 std::to_string(stream.lost), std::to_string(stream.gaps),
-                                std::to_string(stream.skipped),
-                                time_text(stream.last_write_ns)});
+                                std::to_string(stream.skipped), time_text(stream.last_write_ns)});
                 continue;
             }
             nlohmann::ordered_json json;

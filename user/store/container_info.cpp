@@ -23,12 +23,9 @@ std::string_view state_name(ContainerState state) {
 }
 
 json counters_json(const StreamCounters& counters) {
-    return {{"kind", counters.kind},
-            {"bytes", counters.bytes},
-            {"lost", counters.lost},
-            {"gaps", counters.gaps},
-            {"skipped", counters.skipped},
-            {"last_write_ns", counters.last_write_ns}};
+    return {{"kind", counters.kind},       {"bytes", counters.bytes},
+            {"lost", counters.lost},       {"gaps", counters.gaps},
+            {"skipped", counters.skipped}, {"last_write_ns", counters.last_write_ns}};
 }
 
 // The functions below throw, as nlohmann's do, where a member has another type.
