@@ -159,6 +159,7 @@ void Recorder::on_start(const tw_start& start) {
     run.log = *log;
     run.merger = std::make_unique<EntryMerger>(*run.log);
     ContainerInfo& known = run.log->info();
+    run.number = known.run;
     known.state = ContainerState::running;
     known.captured_since_ns = wall_time(start.time);
     known.from_start = (start.flags & TW_START_AT_EXEC) != 0;
@@ -198,7 +199,8 @@ void Recorder::add_stream(Run& run, Source source) {
             describe(known), source_name(source));
         return;
     }
-    run.streams[index] = std::make_unique<StreamRecorder>(file, known.from_start, source, known.run,
+    const bool from_start = (run.start.flags & TW_START_AT_EXEC) != 0;
+    run.streams[index] = std::make_unique<StreamRecorder>(file, from_start, source, run.number,
                                                           run.merger->input(source), counters);
     run.merger->watch(source, run.streams[index]->assembler());
     by_slot_[file.slot] = run.streams[index].get();
@@ -444,6 +446,7 @@ void Recorder::restore(ContainerInfo info, Checkpoint checkpoint) {
     }
     Run& run = runs_[head.start.run];
     run.start = head.start;
+    run.number = head.run;
     run.log = log;
     run.checkpoint = std::move(checkpoint);
     run.merger = std::make_unique<EntryMerger>(*log);

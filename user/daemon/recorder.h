@@ -126,6 +126,7 @@ class Recorder : public CaptureSink {
  private:
     struct Run {
         tw_start start{};
+        std::uint32_t number = 0;  // which start of the container; the log's own is the newest's
         std::shared_ptr<ContainerLog> log;
         std::optional<Checkpoint> checkpoint;  // none: could not be written
         std::unique_ptr<EntryMerger> merger;
