@@ -22,8 +22,8 @@ namespace {
 // The ring may be so full before records are moved: a flood that is alone may fill half of it, so
 // there is as much room left for what comes while the mover wakes up.
 constexpr std::uint64_t moved_from = 4;  // part of the ring
-// Moved at once: the lock is held for some milliseconds.
-constexpr std::uint64_t move_batch = 8ULL << 20;
+// Moved at once: the lock is held for a millisecond at most.
+constexpr std::uint64_t move_batch = 1ULL << 20;
 // How often the mover looks while the recorder is at work. A flood of 2 GB/s writes 4 MB meanwhile.
 constexpr std::chrono::milliseconds mover_tick{2};
 // What the mover does is short and cannot wait: at a lower priority a flood would displace it.
@@ -80,11 +80,14 @@ void Backlog::run_mover() {
     pollfd woken{.fd = wake_.get(), .events = POLLIN, .revents = 0};
     while (!stop_) {
         bool idle = false;
+        bool more = false;
         {
             const auto held = lock();
             spills();
             idle = !reader_busy_ && unread() == 0;
+            more = spills_ && !refused_ && unread() >= move_batch;
         }
+        if (more) continue;
         if (idle) {
             // The first record wakes the recorder, too, but at its priority that may take long.
             epoll_event ready{};
