@@ -121,7 +121,10 @@ void round_trip(const LogFormat& format, std::string_view bytes, std::size_t fir
     for (std::size_t i = 0; i < again.size(); ++i) {
         check_same(entries[i].view(), again[i].view(), format.keeps());
     }
-    require(encode_all(format, again) == text, "the second time nothing changes");
+    // JSON writes a byte that is no character as an escape, the character it stands for as it is.
+    const std::string second = encode_all(format, again);
+    require(encode_all(format, decode_all(format, second, first)) == second,
+            "from the second time on nothing changes");
 }
 
 }  // namespace
