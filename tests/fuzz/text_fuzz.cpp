@@ -124,7 +124,9 @@ void read_size(std::string_view text) {
         require(*size < std::uint64_t{1} << 63U, "a size is one of Docker's");
         const std::string shown = format_size(*size);
         require(!shown.empty() && shown.size() < 8, "a size is short");
-        require(parse_decimal_size(shown).has_value(), "a size that is printed can be read");
+        // As docker prints EB, but reads no more than PB.
+        require(parse_decimal_size(shown).has_value() || shown.ends_with("EB"),
+                "a size that is printed can be read");
         (void)format_grouped(*size);
     }
 }
