@@ -6,13 +6,13 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstring>
 
+#include "base/priority.h"
 #include "capture/privileges.h"
 
 namespace twinlog {
@@ -26,8 +26,6 @@ constexpr std::uint64_t moved_from = 4;  // part of the ring
 constexpr std::uint64_t move_batch = 1ULL << 20;
 // How often the mover looks while the recorder is at work. A flood of 2 GB/s writes 4 MB meanwhile.
 constexpr std::chrono::milliseconds mover_tick{2};
-// What the mover does is short and cannot wait: at a lower priority a flood would displace it.
-constexpr int mover_nice = -15;
 
 }  // namespace
 
@@ -72,8 +70,10 @@ Status Backlog::start_mover(int ring_fd) {
 
 void Backlog::run_mover() {
     ::prctl(PR_SET_NAME, "twinlog-spill");
-    // Of this thread alone. Without the right to it the mover is only less prompt.
-    ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), mover_nice);
+    // Else a flood would displace it, and be lost for that.
+    if (auto first = run_before_others(); !first) {
+        spdlog::warn("a burst may overtake the spill on a busy host: {}", first.error().message());
+    }
     if (auto dropped = drop_all_privileges(); !dropped) {
         spdlog::error("{}", dropped.error().message());
     }

@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/priority.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "capture/ring.h"
@@ -35,7 +36,7 @@ class Backlog {
     Backlog& operator=(const Backlog&) = delete;
 
     // All that follows is called with it held, but for set_reader_busy().
-    [[nodiscard]] std::unique_lock<std::mutex> lock() { return std::unique_lock(mutex_); }
+    [[nodiscard]] std::unique_lock<PriorityMutex> lock() { return std::unique_lock(mutex_); }
 
     [[nodiscard]] Ring& ring() { return ring_; }
     [[nodiscard]] const Ring& ring() const { return ring_; }
@@ -89,7 +90,7 @@ class Backlog {
     std::optional<Error> error_;
     int reported_code_ = 0;
 
-    std::mutex mutex_;
+    PriorityMutex mutex_;
     UniqueFd wake_;   // eventfd
     UniqueFd epoll_;  // of it and of the ring
     std::atomic<bool> reader_busy_ = false;

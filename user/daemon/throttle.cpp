@@ -1,7 +1,5 @@
 #include "daemon/throttle.h"
 
-#include <pthread.h>
-#include <sched.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -9,6 +7,7 @@
 #include <utility>
 
 #include "base/escape.h"
+#include "base/priority.h"
 #include "capture/privileges.h"
 
 namespace twinlog {
@@ -23,11 +22,8 @@ constexpr std::uint64_t thaw_part = 16;
 constexpr std::uint64_t most_per_second = 8'000'000'000;
 
 void be_first() {
-    const sched_param lowest{.sched_priority = ::sched_get_priority_min(SCHED_FIFO)};
-    const int refused = ::pthread_setschedparam(::pthread_self(), SCHED_FIFO, &lowest);
-    if (refused != 0) {
-        spdlog::warn("throttling has no real-time priority ({}): on a busy host it may be late",
-                     std::strerror(refused));
+    if (auto first = run_before_others(); !first) {
+        spdlog::warn("throttling may be late on a busy host: {}", first.error().message());
     }
 }
 
