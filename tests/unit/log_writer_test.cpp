@@ -8,6 +8,7 @@
 #include <catch2/catch.hpp>
 #include <cerrno>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/workers.h"
 #include "format/docker_local.h"
 #include "store/layout.h"
 #include "temp_directory.h"
@@ -560,4 +562,89 @@ TEST_CASE("log writer: a directory that is not there is an error with its name",
     REQUIRE_FALSE(writer);
     CHECK(writer.error().code == ENOENT);
     CHECK(writer.error().subject == directory / "missing");
+}
+
+TEST_CASE("log writer: copies are the same whoever writes them", "[log_writer]") {
+    const std::size_t per_flush = GENERATE(std::size_t{1}, std::size_t{1000}, std::size_t{20000});
+    std::map<std::string, std::string> alone;
+    for (const unsigned threads : {0U, 2U}) {
+        const TempDirectory directory;
+        LogWriter::Options options;
+        options.max_size = 1'000'000;
+        options.max_file = 3;
+        options.pods = directory / "pods";
+        for (const LogFormat* format : formats()) {
+            if (format != &docker_local::format()) options.copies.push_back(format);
+        }
+        if (threads > 0) options.workers = std::make_shared<Workers>(threads);
+        auto writer = LogWriter::open(real_file_system(), directory.path(), options,
+                                      LogOwner{.id = "id", .labels = {{"k", "v"}}});
+        REQUIRE(writer);
+        CHECK((*writer)->notes().empty());
+        std::uint64_t position = 0;
+        for (std::size_t i = 0; i < 40'000; ++i) {
+            const std::string line = "line " + std::to_string(i) + std::string(i % 97, '"');
+            Entry entry = entry_of(line, position, i % 5 == 0 ? Source::stderr_ : Source::stdout_);
+            if (i % 1000 == 7) {
+                entry.line = {};
+                entry.gap = Gap{i, GapReason::ring_full};
+            }
+            (*writer)->append(entry);
+            position += stream_bytes(entry);
+            if (i % per_flush == 0) REQUIRE((*writer)->flush());
+        }
+        REQUIRE((*writer)->flush());
+        CHECK_FALSE((*writer)->has_pending());
+        std::map<std::string, std::string> files;
+        for (const auto& file : fs::recursive_directory_iterator(directory.path())) {
+            if (!file.is_regular_file()) continue;
+            files[fs::relative(file.path(), directory.path())] = contents_of(file.path());
+        }
+        CHECK(files.size() > 10);
+        if (threads == 0) {
+            alone = files;
+        } else {
+            CHECK(files == alone);
+        }
+    }
+}
+
+TEST_CASE("log writer: no copy is ever ahead of the cached log", "[log_writer]") {
+    // Of any batch: the cached log is smaller than JSON, and its own buffer fills later.
+    class Watch : public FailingFileSystem {
+     public:
+        std::uint64_t cached = 0, copy = 0;  // entries
+        Result<UniqueFd> open_log(const std::string& path, mode_t mode) override {
+            auto file = FailingFileSystem::open_log(path, mode);
+            if (file && path.ends_with("container-cached.log")) cached_fd_ = file->get();
+            return file;
+        }
+        ssize_t write(int fd, std::string_view bytes) override {
+            const ssize_t done = FailingFileSystem::write(fd, bytes);
+            if (done != static_cast<ssize_t>(bytes.size())) FAIL("half a write");
+            if (fd == cached_fd_) {
+                cached += texts(bytes).size();
+            } else {
+                copy += static_cast<std::uint64_t>(std::count(bytes.begin(), bytes.end(), '\n'));
+                if (copy > cached) FAIL("the copy has " << copy << ", the log " << cached);
+            }
+            return done;
+        }
+
+     private:
+        int cached_fd_ = -1;
+    };
+    const TempDirectory directory;
+    Watch files;
+    const auto json = find_format("json-file");
+    REQUIRE(json);
+    auto writer = LogWriter::open(files, directory.path(), {.max_size = 0, .copies = {*json}});
+    REQUIRE(writer);
+    constexpr std::uint64_t count = 30'000;
+    for (std::uint64_t i = 0; i < count; ++i)
+        (*writer)->append(entry_of("a line of some length", i));
+    CHECK(files.copy > 0);
+    REQUIRE((*writer)->flush());
+    CHECK(files.copy == count);
+    CHECK(files.cached == count);
 }

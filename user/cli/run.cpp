@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/byte_size.h"
 #include "base/docker_time.h"
+#include "base/workers.h"
 #include "cli/command.h"
 #include "cli/config_file.h"
 #include "container/registry.h"
@@ -104,6 +106,9 @@ Status add_formats(const Arguments& arguments, LogWriter::Options& log) {
             std::find(log.copies.begin(), log.copies.end(), *format) != log.copies.end();
         if (!cached && !again) log.copies.push_back(*format);
     }
+    // Beside the daemon's own thread, as far as the host has processors.
+    const unsigned others = std::max(std::thread::hardware_concurrency(), 1U) - 1;
+    log.workers = std::make_shared<Workers>(others);
     log.pods = arguments.pods.empty() ? arguments.store + "/pods" : arguments.pods;
     log.labels = arguments.labels;
     log.compress = arguments.compress;

@@ -73,6 +73,7 @@ void Housekeeper::compress(const std::shared_ptr<Rotation>& rotation) {
 
 void Housekeeper::rotated(std::uint64_t bytes) {
     if (retention_.max_total == 0) return;
+    const std::lock_guard lock(total_guard_);
     if (total_) *total_ += bytes;
     if (!total_ || *total_ > retention_.max_total) total_ = enforce_total(retention_, active());
 }

@@ -41,7 +41,7 @@ class Housekeeper {
     // Has the log's rotated files compressed, soon, whether or not its writer is still there.
     void compress(const std::shared_ptr<Rotation>& rotation);
     // A log's live file of so many bytes was rotated. Keeps the size of all within its limit, at
-    // once: the thread may get no time while containers flood. Called by the thread that writes.
+    // once: the thread may get no time while containers flood. Called by the threads that write.
     void rotated(std::uint64_t bytes);
 
  private:
@@ -55,8 +55,8 @@ class Housekeeper {
     std::deque<std::shared_ptr<Rotation>> queue_;
     std::map<std::string, std::weak_ptr<Rotation>> active_;  // by path of the live file
     std::atomic<bool> stop_ = false;
-    // Of all logs at most, live files as they were at the last look; none: not looked at yet. Of
-    // the writers' thread.
+    std::mutex total_guard_;
+    // Of all logs at most, live files as they were at the last look; none: not looked at yet.
     std::optional<std::uint64_t> total_;
     std::thread thread_;
 };

@@ -318,7 +318,18 @@ void LogFileWriter::append(const Entry& entry) {
     if (options_.only && entry.source != *options_.only) return;
     const std::size_t before = buffer_.size();
     encoder_->append(entry, buffer_);
-    frames_.push_back({buffer_.size() - before,
+    take(entry, buffer_.size() - before);
+}
+
+void LogFileWriter::append(const Entry& entry, std::string_view frame) {
+    if (options_.only && entry.source != *options_.only) return;
+    buffer_ += frame;
+    take(entry, frame.size());
+}
+
+// The buffer's last `size` bytes are the entry.
+void LogFileWriter::take(const Entry& entry, std::size_t size) {
+    frames_.push_back({size,
                        {entry.source, entry.run, entry.position, stream_bytes(entry), entry.time_ns,
                         entry.gap.has_value()}});
     if (buffer_.size() <= buffer_limit) return;

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -57,6 +58,8 @@ class LogFileWriter {
     // Takes the entry into memory. Writes only when more than buffer_limit waits there; what fails
     // then is what the next flush() returns.
     void append(const Entry& entry);
+    // frame: the same entry, encoded in this log's format already.
+    void append(const Entry& entry, std::string_view frame);
     static constexpr std::size_t buffer_limit = std::size_t{256} * 1024;
 
     // There is something for flush() to do.
@@ -114,6 +117,7 @@ class LogFileWriter {
     Status write_out(std::string_view bytes, std::size_t& written);
     Status write_pending();
     Status write_or_drop();
+    void take(const Entry& entry, std::size_t size);
     void put_debts_first();
     void drop_pending();
 

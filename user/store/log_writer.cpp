@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
+#include <utility>
 
 #include "base/byte_size.h"
 #include "base/escape.h"
@@ -16,8 +17,11 @@ namespace twinlog {
 namespace {
 
 constexpr mode_t pods_mode = 0755;  // as the kubelet's; the files themselves are not for all
-// So much of the cached log is compared with its copies; a batch that a crash interrupts is less.
-constexpr std::size_t compared_tail = std::size_t{1} << 20U;
+// So much of the cached log is compared with its copies: more than it may be ahead of them when the
+// daemon is killed.
+constexpr std::size_t compared_tail = 2 * LogWriter::batch_limit;
+// From so many bytes on workers are asked.
+constexpr std::size_t shared_batch = std::size_t{32} << 10U;
 
 struct Limits {
     std::int64_t max_size = 0;
@@ -83,6 +87,7 @@ Result<std::unique_ptr<LogWriter>> LogWriter::open(FileSystem& files, const std:
     mine.max_size = limits.max_size;
     mine.max_file = limits.max_file;
     writer->attributes_ = attributes_of(options, owner);
+    writer->workers_ = options.workers;
     auto cached = LogFileWriter::open(files, {.path = directory + "/" + layout::log_name(0),
                                               .max_size = mine.max_size,
                                               .max_file = mine.max_file,
@@ -147,14 +152,40 @@ Result<std::unique_ptr<LogFileWriter>> LogWriter::open_copy(FileSystem& files,
 
 void LogWriter::append(const Entry& entry) {
     if (attributes_.empty() || entry.gap) {
-        cached_->append(entry);
-        for (const auto& copy : copies_) copy->append(entry);
+        take(entry);
         return;
     }
     Entry described = entry;
     described.attributes = attributes_;
-    cached_->append(described);
-    for (const auto& copy : copies_) copy->append(described);
+    take(described);
+}
+
+void LogWriter::take(const Entry& entry) {
+    if (copies_.empty()) {
+        cached_->append(entry);
+        return;
+    }
+    const std::size_t begin = batch_.size();
+    docker_local::append(entry, batch_);
+    cached_->append(entry, std::string_view(batch_).substr(begin));
+    if (batch_.size() <= batch_limit) return;
+    write_cached();
+    std::vector<std::function<void()>> tasks;
+    for (const auto& copy : copies_) tasks.emplace_back([this, &copy] { feed(*copy); });
+    share(tasks);
+    batch_.clear();
+}
+
+// Not more than reading: it runs on several threads at a time.
+void LogWriter::feed(LogFileWriter& copy) const {
+    std::string_view rest = batch_;
+    while (!rest.empty()) {
+        Frame frame = docker_local::decode(rest);
+        // The cached log's format has no place for them.
+        if (!frame.entry.gap) frame.entry.attributes = attributes_;
+        copy.append(frame.entry);
+        rest.remove_prefix(frame.size);
+    }
 }
 
 std::uint64_t LogWriter::retained_bytes() const {
@@ -168,18 +199,43 @@ std::uint64_t LogWriter::retained_bytes() const {
 }
 
 bool LogWriter::has_pending() const {
-    return cached_->has_pending() ||
+    return !batch_.empty() || deferred_.has_value() || cached_->has_pending() ||
            std::any_of(copies_.begin(), copies_.end(),
                        [](const auto& copy) { return copy->has_pending(); });
 }
 
-Status LogWriter::flush() {
-    Status result = cached_->flush();
-    for (const auto& copy : copies_) {
-        Status flushed = copy->flush();
-        if (result && !flushed) result = std::move(flushed);
+void LogWriter::share(const std::vector<std::function<void()>>& tasks) const {
+    // Less is done before anybody else has woken up.
+    if (workers_ && batch_.size() >= shared_batch) {
+        workers_->run(tasks);
+    } else {
+        for (const auto& task : tasks) task();
     }
-    return result;
+}
+
+// Before the copies: to the next daemon, a copy that is ahead of the cached log is another log's.
+void LogWriter::write_cached() {
+    auto written = cached_->flush();
+    if (!written && !deferred_) deferred_ = std::move(written).error();
+}
+
+Status LogWriter::flush() {
+    write_cached();
+    std::vector<Status> results(copies_.size());
+    std::vector<std::function<void()>> tasks;
+    for (std::size_t i = 0; i < copies_.size(); ++i) {
+        tasks.emplace_back([&, i] {
+            feed(*copies_[i]);
+            results[i] = copies_[i]->flush();
+        });
+    }
+    share(tasks);
+    batch_.clear();
+    if (deferred_) return fail(*std::exchange(deferred_, std::nullopt));
+    for (Status& result : results) {
+        if (!result) return std::move(result);
+    }
+    return {};
 }
 
 }  // namespace twinlog

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,6 +13,7 @@
 
 #include "base/file_system.h"
 #include "base/result.h"
+#include "base/workers.h"
 #include "format/log_format.h"
 #include "store/housekeeper.h"
 #include "store/log_file_writer.h"
@@ -33,6 +35,8 @@ class LogWriter {
         // Labels that become attributes of each entry, as Docker's log option of that name; beside
         // the owner's own.
         std::vector<std::string> labels = {};
+        // Who encodes and writes the copies, each format on a thread of its own; none: who appends.
+        std::shared_ptr<Workers> workers = nullptr;
     };
 
     // The directory must be there. Cuts off what a crash left at the logs' ends, and adds to the
@@ -43,10 +47,12 @@ class LogWriter {
                                                    const Options& options,
                                                    const LogOwner& owner = {});
 
-    // Takes the entry into memory. Writes only when more than buffer_limit waits there; what fails
-    // then is what the next flush() returns.
+    // Takes the entry into memory. Writes only when more than buffer_limit waits there, or
+    // batch_limit for the copies; what fails then is what the next flush() returns.
     void append(const Entry& entry);
     static constexpr std::size_t buffer_limit = LogFileWriter::buffer_limit;
+    // Enough that waking the workers costs nothing beside what they do.
+    static constexpr std::size_t batch_limit = std::size_t{512} << 10U;
 
     // There is something for flush() to do.
     [[nodiscard]] bool has_pending() const;
@@ -81,8 +87,16 @@ class LogWriter {
                                                      const LogFormat& format,
                                                      const LogPlace& place);
 
+    void take(const Entry& entry);
+    void feed(LogFileWriter& copy) const;
+    void write_cached();
+    void share(const std::vector<std::function<void()>>& tasks) const;
+
     std::unique_ptr<LogFileWriter> cached_;
     std::vector<std::unique_ptr<LogFileWriter>> copies_;
+    std::string batch_;              // what the copies have not got yet, as the cached log has it
+    std::optional<Error> deferred_;  // of the cached log, when append() had to write
+    std::shared_ptr<Workers> workers_;
     std::string attributes_;
     std::vector<std::string> notes_;
 };
