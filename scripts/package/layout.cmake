@@ -23,6 +23,7 @@ file(RENAME "${root}/usr/${CPACK_TWINLOG_ZSH_DIR}" "${root}/usr/share/zsh/vendor
 place("${package_dir}/twinlog.service" "${root}/lib/systemd/system" twinlog.service)
 place("${package_dir}/twinlog-capture.service" "${root}/lib/systemd/system" twinlog-capture.service)
 place("${package_dir}/twinlog.conf" "${root}/etc/twinlog" twinlog.conf)
+place("${package_dir}/throttle.conf" "${documents}/examples" throttle.conf)
 place("${package_dir}/lintian-overrides" "${root}/usr/share/lintian/overrides" twinlog)
 place("${package_dir}/copyright" "${documents}" copyright)
 place("${CPACK_TWINLOG_SOURCE_DIR}/CHANGELOG.md" "${documents}" changelog)

@@ -22,6 +22,7 @@ FILES = {
     "usr/share/doc/twinlog/changelog.Debian.gz": 0o644,
     "usr/share/doc/twinlog/changelog.gz": 0o644,
     "usr/share/doc/twinlog/copyright": 0o644,
+    "usr/share/doc/twinlog/examples/throttle.conf": 0o644,
     "usr/share/fish/vendor_completions.d/twinlog.fish": 0o644,
     "usr/share/lintian/overrides/twinlog": 0o644,
     "usr/share/man/man1/twinlog.1.gz": 0o644,

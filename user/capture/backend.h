@@ -48,6 +48,7 @@ struct BackendPlan {
     std::vector<CallHook> hooks;         // to be attached, each for one system call
     std::vector<ReturnProgram> returns;  // to be attached
     const char* exit_program = nullptr;  // sees the exit of system calls
+    const char* way = nullptr;           // how the kernel runs them: tp_btf, perf, fexit, fprobes
     bool all_calls = false;              // that program is for all of them, or
     std::vector<SystemCall> left_calls;  // for these, which no hook sees
     // What can make it miss something, for the operator; empty if nothing can.

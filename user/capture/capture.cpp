@@ -427,7 +427,7 @@ Result<std::unique_ptr<Capture>> Capture::load(const CaptureOptions& asked) {
         if (options.pins.usable() && !*former) options.pins.remove();
         return pass_on(std::move(programs));
     }
-    spdlog::debug("backend {}", backend_name(programs->backend()));
+    spdlog::debug("backend {}, by way of {}", backend_name(programs->backend()), programs->way());
     if (!programs->caveat().empty()) {
         spdlog::warn("backend {}: {}", backend_name(programs->backend()), programs->caveat());
     }

@@ -140,6 +140,7 @@ Result<BackendPlan> plan_fentry(const KernelProbe& kernel) {
             "a write to a file or socket is not seen that is at work while another program is "
             "attached "
             "to the same function of the kernel, or removed from it";
+        plan.way = "fexit";
         plan.hooks = std::move(calls);
         for (const ReadHook& hook : reading) plan.programs.push_back(hook.program);
         return plan;
@@ -153,6 +154,7 @@ Result<BackendPlan> plan_fentry(const KernelProbe& kernel) {
                     "functions then: bytes would be missing",
                     way_out + ", or boot with preempt=voluntary");
     }
+    plan.way = "fprobes";
     plan.caveat = preemption_caveat;
     hook_returns(plan, calls, reading);
     return plan;

@@ -3,24 +3,40 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/mount.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <sstream>
 #include <string_view>
+#include <utility>
 
+#include "base/file_system.h"
 #include "base/unique_fd.h"
 
 namespace twinlog {
 
 namespace {
 
-// debugfs without a place in the tree of files, so it is the same whether the host has mounted it.
+constexpr std::string_view preempt_option = "preempt=";
+constexpr std::size_t max_lockdown = 256;
+constexpr std::size_t max_command_line = 65536;
+constexpr std::size_t max_config = std::size_t{4} << 20;
+
+// Where the host has it; where it has none, a debugfs without a place in the tree of files. A
+// sandbox such as the unit's lets nobody mount, not even that.
 UniqueFd open_debugfs() {
+    UniqueFd mounted(::open("/sys/kernel/debug", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    struct statfs what {};
+    if (mounted.valid() && ::fstatfs(mounted.get(), &what) == 0 && what.f_type == DEBUGFS_MAGIC) {
+        return mounted;
+    }
     const UniqueFd context(static_cast<int>(::syscall(SYS_fsopen, "debugfs", FSOPEN_CLOEXEC)));
     if (!context.valid() ||
         ::syscall(SYS_fsconfig, context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
@@ -43,6 +59,30 @@ std::string preemption_mode() {
     const auto close = modes.find(')', open);
     if (open == std::string_view::npos || close == std::string_view::npos) return {};
     return std::string(modes.substr(open + 1, close - open - 1));
+}
+
+// What the kernel booted with: its command line's last word, else what it was built for. Empty
+// where somebody may have changed it since, which lockdown forbids, as it does to read what is in
+// force.
+std::string preemption_mode_at_boot(const char* release) {
+    const auto lockdown = read_file("/sys/kernel/security/lockdown", max_lockdown);
+    if (!lockdown || lockdown->find("[none]") != std::string::npos) return {};
+    const auto line = read_file("/proc/cmdline", max_command_line);
+    if (!line) return {};
+    std::istringstream words(*line);
+    std::string mode;
+    for (std::string word; words >> word;) {
+        if (word.starts_with(preempt_option)) mode = word.substr(preempt_option.size());
+    }
+    if (!mode.empty()) return mode;
+    const auto config = read_file(std::string("/boot/config-") + release, max_config);
+    if (!config) return {};
+    for (const auto& [option, built_for] :
+         {std::pair{"\nCONFIG_PREEMPT_NONE=y\n", "none"},
+          std::pair{"\nCONFIG_PREEMPT_VOLUNTARY=y\n", "voluntary"}}) {
+        if (config->find(option) != std::string::npos) return built_for;
+    }
+    return "other";
 }
 
 }  // namespace
@@ -124,7 +164,8 @@ Preemption KernelProbe::preemption() {
     const std::string_view version = name.version;
     if (version.find("PREEMPT") == std::string_view::npos) return Preemption::never;
     if (version.find("PREEMPT_DYNAMIC") == std::string_view::npos) return Preemption::possible;
-    const std::string mode = preemption_mode();
+    std::string mode = preemption_mode();
+    if (mode.empty()) mode = preemption_mode_at_boot(name.release);
     if (mode == "none" || mode == "voluntary") return Preemption::never;
     return mode.empty() ? Preemption::unknown : Preemption::possible;
 }

@@ -40,6 +40,7 @@ class Programs {
     [[nodiscard]] std::uint64_t missed_runs() const;
 
     [[nodiscard]] Backend backend() const { return plan_.backend; }
+    [[nodiscard]] const char* way() const { return plan_.way; }
     [[nodiscard]] const std::string& caveat() const { return plan_.caveat; }
     // Maps, iterators, and the variables of record.h.
     capture_bpf* operator->() const { return skeleton_.get(); }

@@ -27,8 +27,11 @@ Result<BackendPlan> plan_tracepoint(const KernelProbe& kernel) {
     plan.all_calls = true;
     // Where programs may sleep they are run with preemption on, and the kernel skips them on a
     // processor where a thread was preempted inside of one. By way of perf they are run with
-    // preemption off.
-    const bool by_perf = kernel.lets_sleep_in_tracepoint("sys_exit");
+    // preemption off. Before 6.2 the kernel says so of all trace points, and does it at none: one
+    // in the scheduler tells.
+    const bool by_perf = kernel.lets_sleep_in_tracepoint("sys_exit") &&
+                         !kernel.lets_sleep_in_tracepoint("sched_switch");
+    plan.way = by_perf ? "perf" : "tp_btf";
     if (by_perf) plan.caveat = preemption_caveat;
     plan.exit_program = by_perf ? "on_sys_exit_perf" : "on_sys_exit";
     // Kernels are built without io_uring, too: then nobody writes by it.

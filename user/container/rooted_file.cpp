@@ -52,6 +52,14 @@ Result<std::string> read_at_most(const UniqueFd& fd, std::size_t limit,
     }
 }
 
+Status check_rooted() {
+    const auto fd = open_rooted({.directory = "/"}, ".", O_DIRECTORY);
+    if (fd) return {};
+    return fail(Error{"the files of container runtimes", "opening them by openat2(2)",
+                      fd.error().code,
+                      "a seccomp filter refuses it, RestrictSUIDSGID= of systemd for one"});
+}
+
 Result<std::string> read_rooted(const FileRoot& root, const std::string& path, std::size_t limit) {
     auto fd = open_rooted(root, path, 0);
     if (!fd) return pass_on(std::move(fd));

@@ -20,6 +20,9 @@ struct FileRoot {
     uid_t owner = 0;
 };
 
+// Fails where the kernel or a sandbox takes away what the others need, and containers get no names.
+Status check_rooted();
+
 // All that fd holds. Fails if that is more than limit bytes; subject names the file in the error.
 Result<std::string> read_at_most(const UniqueFd& fd, std::size_t limit, const std::string& subject);
 

@@ -17,6 +17,7 @@
 #include "capture/privileges.h"
 #include "container/process.h"
 #include "container/registry.h"
+#include "container/rooted_file.h"
 #include "daemon/frozen.h"
 #include "daemon/recorder.h"
 #include "daemon/throttle.h"
@@ -345,6 +346,9 @@ Status run_daemon(const DaemonOptions& options) {
     if (!pins) return pass_on(std::move(pins));
     if (!pins->usable()) {
         spdlog::warn("there is no bpffs: what is written while no daemon runs will be missing");
+    }
+    if (auto rooted = check_rooted(); !rooted) {
+        spdlog::warn("containers will have no names: {}", rooted.error().message());
     }
     auto daemon = prepare(options, std::move(*store), *pins);
     if (!daemon) return pass_on(std::move(daemon));
