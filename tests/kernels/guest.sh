@@ -167,7 +167,8 @@ check() {
 
 tell "kernel up=$(uptime) $(uname -r)"
 twinlog doctor >$work/doctor 2>&1
-tell "doctor $?"
+status=$?
+tell "doctor $status $(grep -A 1 '^FAILED' $work/doctor | tr '\n' ' ' | cut -c 1-400)"
 show $work/doctor
 if ! start_daemon messages --store $store; then
     tell "refused $(grep '^twinlog: ' $work/messages | tail -n 1 | cut -c 1-300)"
@@ -175,6 +176,7 @@ if ! start_daemon messages --store $store; then
     finish
 fi
 tell "ready up=$(uptime)"
+tell "way $(sed -n 's/.* debug backend .*, by way of //p' $work/messages)"
 # shellcheck source=/dev/null
 . "/${TWINLOG_TESTS:-cases}.sh" # a variable of the kernel's command line
 kill -TERM $daemon

@@ -16,10 +16,11 @@ declare -A suites=(
     [7.3]="debian trixie-backports"
 )
 all_series=(5.10 6.1 6.12 6.18 7.3)
-# What is refused, with a reason that the guest tells: anything else is a failure.
+# What is refused, and the words of the way out, which `twinlog run` and `twinlog doctor` must both
+# say: anything else is a failure.
 declare -A refused=(
-    [5.10,tracepoint]=1 # no bpf_loop, no dynptrs
-    [5.10,fentry]=1
+    [5.10,tracepoint]="Linux 5.19 or later is needed"
+    [5.10,fentry]="Linux 5.19 or later is needed"
 )
 # A guest that hangs is cut off; on an idle machine all cases take a good minute.
 guest_limit=${TWINLOG_GUEST_LIMIT:-600}
@@ -194,6 +195,22 @@ failures=0
 declare -A results=() kernels=() seconds=()
 cases=()
 
+# stated SERIES BACKEND: what the table in README.md says of it.
+stated() {
+    awk -F '|' -v series="$1" -v backend="$2" '
+        /^\| Linux \|/ { for (i = 3; i <= NF; i++) if (index($i, "`" backend "`")) column = i }
+        column && $2 ~ /^ [0-9., ]+ $/ && (", " $2 ",") ~ (", *" series " *,") { print $column; exit }
+    ' "$root_dir/README.md"
+}
+
+# check_stated SERIES BACKEND WORD: README.md must say the word of it.
+check_stated() {
+    local cell
+    [[ $2 != auto ]] || return 0
+    cell="$(stated "$1" "$2")"
+    [[ " ${cell//,/ } " == *" $3 "* ]] || fail "$1,$2" "it is \"$3\", README.md says \"$cell\""
+}
+
 # fail GUEST WHAT
 fail() {
     echo "$1: FAILED: $2"
@@ -209,12 +226,28 @@ report() {
     while read -r _ kind rest; do
         case $kind in
             kernel) kernels[$series]=${rest#* } ;;
-            doctor) [[ $rest == 0 || -n ${refused[$series,tracepoint]:-} ]] || fail "$guest" "twinlog doctor ended with $rest" ;;
+            doctor)
+                read -r verdict rest <<<"$rest"
+                if [[ -z ${refused[$series,tracepoint]:-} ]]; then
+                    ((verdict == 0)) || fail "$guest" "twinlog doctor ended with $verdict: $rest"
+                elif ((verdict == 0)) || [[ $rest != *"${refused[$series,tracepoint]}"* ]]; then
+                    fail "$guest" "twinlog doctor ended with $verdict and does not name the way out: $rest"
+                fi
+                ;;
             failed) fail "$guest" "$rest" ;;
             refused)
                 no=1
                 echo "${kernels[$series]}: $2: refused: $rest"
-                [[ -n ${refused[$guest]:-} ]] || fail "$guest" "it is not to be refused here"
+                if [[ -z ${refused[$guest]:-} ]]; then
+                    fail "$guest" "it is not to be refused here"
+                elif [[ $rest != *"${refused[$guest]}"* ]]; then
+                    fail "$guest" "twinlog run does not name the way out"
+                fi
+                check_stated "$series" "$2" no
+                ;;
+            way)
+                echo "${kernels[$series]}: $2: by way of $rest"
+                check_stated "$series" "$2" "$rest"
                 ;;
             measured) echo "${kernels[$series]}: $2: $rest" ;;
             result)

@@ -19,6 +19,7 @@ check() {
     local name=$1 said
     shift
     if said="$("$@" 2>&1)"; then
+        grep '^TWINLOG ' <<<"$said"
         tell "ok $name"
     else
         tell "FAILED $name: $(tail -n 3 <<<"$said" | tr '\n' ' ')"
@@ -45,6 +46,9 @@ pins() { compgen -G '/sys/fs/bpf/twinlog-*' >/dev/null; }
 no_pins() { ! pins; }
 active() { systemctl -q is-active twinlog.service; }
 said() { journalctl --no-pager -o cat -u twinlog.service | grep -F -- "$1"; }
+
+# Of what the sandbox keeps from it the daemon would complain.
+no_warnings() { said 'ready: capturing' && ! said ' warning ' && ! said ' error '; }
 
 # other_pid PID: the service runs, with another main process.
 other_pid() { active && [[ $(main_pid) != "$1" && $(main_pid) != 0 ]]; }
@@ -169,6 +173,52 @@ watchdog() {
     said watchdog && no_drop_in && systemctl restart twinlog.service
 }
 
+# By what README.md tells to do, with a ring that is soon full.
+throttle() {
+    local unit line
+    systemctl stop twinlog.service
+    eventually no_pins || return
+    cp $conf /run/test/conf
+    printf '%s\n' 'overload = "throttle"' 'ring-size = "16m"' 'max-size = "-1"' >>$conf
+    for unit in twinlog twinlog-capture; do
+        install -D -m 644 /usr/share/doc/twinlog/examples/throttle.conf -t /etc/systemd/system/$unit.service.d
+    done
+    systemctl daemon-reload
+    systemctl start twinlog.service || return
+    # So that it cannot keep up; the thread that looks after the ring is of another class.
+    systemctl set-property --runtime twinlog.service CPUQuota=10% || return
+    # shellcheck disable=SC2016 # the container's shell expands it
+    docker run --name flood --log-driver none --network none twinlog-demo \
+        sh -c 'yes "$(printf %16000s x)" | head -n 1500' >/dev/null || return
+    line="$(printf %16000s x)"
+    systemctl set-property --runtime twinlog.service CPUQuota= || return
+    yes "$line" 2>/dev/null | head -n 1500 | cmp - <(twinlog logs -f flood) || return
+    said 'flood: writes faster than its log can be written, and is slowed down' || return
+    rm -r /etc/systemd/system/twinlog{,-capture}.service.d
+    systemctl stop twinlog.service
+    eventually no_pins || return
+    cp /run/test/conf $conf
+    systemctl daemon-reload
+    systemctl start twinlog.service
+}
+
+# Kernels that preempt threads inside of themselves need another way to run programs, by perf; this one
+# does not, so only the right to it can be looked at.
+may_use_perf() { systemctl show -P SystemCallFilter twinlog.service | grep -qw perf_event_open; }
+
+# The hooks of fentry where lockdown hides how the kernel preempts.
+fentry() {
+    systemctl stop twinlog.service
+    eventually no_pins || return
+    cp $conf /run/test/conf
+    echo 'backend = "fentry"' >>$conf
+    systemctl start twinlog.service && said 'warning backend fentry: a write to a file or socket'
+    local status=$?
+    systemctl stop twinlog.service
+    cp /run/test/conf $conf
+    ((status == 0)) && eventually no_pins && systemctl start twinlog.service
+}
+
 upgrade() {
     local before
     before="$(main_pid)"
@@ -192,6 +242,8 @@ purge() {
 }
 
 mkdir -p /run/test
+# On the console, for whoever looks for the reason of a guest that hangs.
+journalctl --no-pager -f -n 0 -o short-monotonic -u twinlog -u twinlog-capture -u docker | sed 's/^/  | /' &
 getent passwd >/run/test/passwd
 tell "booted $(uname -r) unprivileged_bpf_disabled=$(cat /proc/sys/kernel/unprivileged_bpf_disabled)" \
     "lockdown=$(cat /sys/kernel/security/lockdown)"
@@ -205,7 +257,9 @@ fi
 tell "ok hello world from twinlog logs web"
 tell "$(systemd-analyze security --no-pager twinlog.service | tail -n 1)"
 check "the service is ready" active
+check "nothing to warn of" no_warnings
 check "capabilities of the daemon" capabilities
+check "the right to perf" may_use_perf
 # shellcheck disable=SC2016 # the container's shell expands it
 run_container numbers 'i=0; until [ -e /test/stop ]; do i=$((i+1)); echo line $i; done; echo $i >/test/count'
 check "restart" restart
@@ -220,6 +274,8 @@ check "stop and start at once" stop_and_start
 check "watchdog" watchdog
 check "wrong configuration" bad_config
 check "a missing capability" missing_capability
+check "throttle" throttle
+check "backend fentry" fentry
 check "upgrade" upgrade
 check "remove" remove
 check "purge" purge

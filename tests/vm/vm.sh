@@ -55,6 +55,8 @@ make_base() {
     echo twinlog >"$root/etc/hostname"
     echo '127.0.0.1 localhost twinlog' >"$root/etc/hosts"
     printf '/dev/vda / ext4 defaults 0 0\n/dev/vdb /payload ext4 ro 0 0\n' >"$root/etc/fstab"
+    # The guest has no network to read others from, and an hour's worth of patience to parse these.
+    rm -rf "$root"/var/lib/apt/lists/*
     mkdir "$root/payload"
     cat >"$root/etc/systemd/system/payload.service" <<'END'
 [Unit]
@@ -121,7 +123,8 @@ trap 'exit 130' INT TERM HUP
 mkdir -p "$work/tree/tests"
 if [[ -n $package ]]; then cp "$package" "$work/tree/twinlog.deb"; else make_package "$work/tree/twinlog.deb"; fi
 mapfile -t libraries < <(libraries_of "$work/tree/twinlog.deb")
-base="$cache/$(printf '%s\n' "${system[@]}" "${libraries[@]}" | sha256sum | cut -c 1-16)"
+# Another list, or another way to make it, is another disk.
+base="$cache/$({ printf '%s\n' "${system[@]}" "${libraries[@]}"; declare -f make_base; } | sha256sum | cut -c 1-16)"
 make_base "$base" "${system[@]}" "${libraries[@]}"
 cp -r "$root_dir"/{scripts,vagrant} "$work/tree/"
 cp -r "$here" "$work/tree/tests/"
