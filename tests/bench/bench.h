@@ -18,5 +18,7 @@ int run_calls(int argc, char** argv);
 int run_lines(int argc, char** argv);
 /* Many containers without a runtime; see crowd.c. */
 int run_crowd(int argc, char** argv);
+/* One of them, which only crowd.c starts. */
+int run_member(int argc, char** argv);
 /* Copies in memory; see copies.c. */
 int run_copies(int argc, char** argv);

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/close_range.h>
 #include <linux/futex.h>
 #include <linux/sched.h>
 #include <signal.h>
@@ -27,7 +26,7 @@
 
 #include "bench.h"
 
-enum { LINE = 100, CHUNK = 65536, EVENTS = 256 };
+enum { LINE = 100, CHUNK = 65536, EVENTS = 256, SHARED_FD = 3 };
 
 /* Seen by all processes; a page apart, so that counting disturbs nobody who waits. */
 struct shared {
@@ -38,6 +37,12 @@ struct shared {
 struct member {
     pid_t pid;
     int output;
+};
+
+struct crowd {
+    const char* rate;
+    const char* directory;
+    int shared_fd;
 };
 
 static void allow_many_files(void) {
@@ -65,20 +70,36 @@ static void write_at_pace(struct shared* shared, double rate, unsigned number) {
     }
 }
 
-static _Noreturn void live(struct shared* shared, double rate, unsigned number, int output) {
+static struct shared* map_shared(int fd) {
+    struct shared* shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (shared == MAP_FAILED) die("mmap");
+    return shared;
+}
+
+/* As a runtime starts a container's program: what has not exec'd is not yet one. */
+static _Noreturn void become_member(const struct crowd* crowd, unsigned number, int output) {
+    char text[16];
+    snprintf(text, sizeof text, "%u", number);
+    if (dup2(output, STDOUT_FILENO) < 0 || dup2(crowd->shared_fd, SHARED_FD) < 0) die("dup2");
+    execl("/proc/self/exe", "bench_tool", "member", crowd->rate, text, (char*)NULL);
+    die("exec");
+}
+
+int run_member(int argc, char** argv) {
+    (void)argc;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (dup2(output, STDOUT_FILENO) < 0) die("dup2");
-    syscall(SYS_close_range, 3, UINT_MAX, 0);
+    struct shared* shared = map_shared(SHARED_FD);
+    const double rate = strtod(argv[1], NULL);
+    const unsigned number = (unsigned)strtoul(argv[2], NULL, 0);
     for (;;) {
         syscall(SYS_futex, &shared->writing, FUTEX_WAIT, 0, NULL, NULL, 0);
         write_at_pace(shared, rate, number);
     }
 }
 
-static struct member make_member(struct shared* shared, double rate, const char* directory,
-                                 unsigned number) {
+static struct member make_member(const struct crowd* crowd, unsigned number) {
     char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/bench-%05u", directory, number);
+    snprintf(path, sizeof path, "%s/member-%05u", crowd->directory, number);
     if (mkdir(path, 0755) != 0) die(path);
     const int cgroup = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (cgroup < 0) die(path);
@@ -91,7 +112,7 @@ static struct member make_member(struct shared* shared, double rate, const char*
     };
     const pid_t pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
     if (pid < 0) die("clone3");
-    if (pid == 0) live(shared, rate, number, ends[1]);
+    if (pid == 0) become_member(crowd, number, ends[1]);
     close(cgroup);
     close(ends[1]);
     return (struct member){pid, ends[0]};
@@ -139,32 +160,25 @@ static void serve(struct shared* shared, int epoll) {
 int run_crowd(int argc, char** argv) {
     (void)argc;
     const unsigned count = (unsigned)strtoul(argv[1], NULL, 0);
-    const double rate = strtod(argv[2], NULL);
-    if (count == 0 || rate <= 0) return 2;
+    if (count == 0 || strtod(argv[2], NULL) <= 0) return 2;
     allow_many_files();
-    struct shared* shared =
-        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    const struct crowd crowd = {argv[2], argv[3], memfd_create("crowd", 0)};
+    if (crowd.shared_fd < 0 || ftruncate(crowd.shared_fd, sizeof(struct shared)) != 0) die("memfd");
+    struct shared* shared = map_shared(crowd.shared_fd);
     struct member* members = calloc(count, sizeof *members);
-    if (shared == MAP_FAILED || !members) die("memory");
+    if (!members) die("memory");
     const int epoll = epoll_create1(EPOLL_CLOEXEC);
     if (epoll < 0) die("epoll_create1");
     watch(epoll, STDIN_FILENO);
     for (unsigned i = 0; i < count; i++) {
-        members[i] = make_member(shared, rate, argv[3], i);
+        members[i] = make_member(&crowd, i);
         watch(epoll, members[i].output);
     }
     puts("ready");
     fflush(stdout);
     serve(shared, epoll);
     for (unsigned i = 0; i < count; i++) kill(members[i].pid, SIGKILL);
-    for (unsigned i = 0; i < count; i++) {
-        char path[PATH_MAX];
-        waitpid(members[i].pid, NULL, 0);
-        snprintf(path, sizeof path, "%s/bench-%05u", argv[3], i);
-        /* The kernel may still be leaving it. */
-        for (int times = 0; rmdir(path) != 0 && errno == EBUSY && times < 1000; times++) {
-            usleep(1000);
-        }
+    while (wait(NULL) > 0) {
     }
     return 0;
 }
