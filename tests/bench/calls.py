@@ -112,7 +112,7 @@ class Round:
                 wait_until_idle(twinlog.process.pid)
                 before = cpu_seconds(twinlog.process.pid)
             self.states.add(name, (kind, size), self.traced.ns(kind, size, count))
-            if twinlog:
+            if twinlog and kind in ("alone", "spliced"):
                 wait_until_idle(twinlog.process.pid)
                 used = cpu_seconds(twinlog.process.pid) - before
                 self.daemon_cpu.setdefault((name, kind, size), []).append(used / (size * count / 1e9))

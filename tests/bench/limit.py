@@ -10,7 +10,11 @@ from common import BENCH, Unavailable, daemon, loaded, lost_bytes, say
 from processes import wait_until_idle
 from timed_calls import Calls
 
-SIZES = {100: 1_000_000, 16384: 20_000}  # bytes of a record: how many
+SIZES = {100: 300_000, 16384: 20_000}  # bytes of a record: how many
+# Pages of a ring are new at first, and whoever is the first to touch one pays for it: so much goes
+# through before the clocks run.
+RING = 8 << 20  # as in ring.bpf.c
+TWINLOG_RING = 64 << 20
 
 
 def copies(size, count):
@@ -24,8 +28,7 @@ def copies(size, count):
 def bare_ring(calls, kind, size, count):
     """Bytes a second that the consumer has had."""
     with loaded("ring", BENCH / "ring.bpf.o", size, calls.pid) as ring:
-        # The ring's pages are new: the first to touch one pays for it.
-        warm = (128 << 20) // size
+        warm = 2 * RING // size
         calls.times(kind, size, warm)
         wall, _ = calls.times(kind, size, count)
         ring.stdin.close()
@@ -46,8 +49,8 @@ def pipe_to_file(size, count):
 
 def into_log(calls, size, count):
     """Bytes a second, until all is in the log."""
-    with daemon("--pid", calls.pid, "--max-size", "-1") as twinlog:
-        calls.times("drained", size, max(1, (128 << 20) // size))
+    with daemon("--pid", calls.pid, "--max-size", "-1", "--ring-size", TWINLOG_RING) as twinlog:
+        calls.times("drained", 65536, 2 * TWINLOG_RING // 65536)
         pid = twinlog.process.pid
         wait_until_idle(pid)
         begun = time.monotonic()

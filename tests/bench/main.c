@@ -42,7 +42,7 @@ int main(int argc, char** argv) {
     if (argc == 4 && strcmp(argv[1], "calls") == 0) return run_calls(argc - 1, argv + 1);
     if (argc == 3 && strcmp(argv[1], "lines") == 0) return run_lines(argc - 1, argv + 1);
     if (argc == 5 && strcmp(argv[1], "crowd") == 0) return run_crowd(argc - 1, argv + 1);
-    if (argc == 4 && strcmp(argv[1], "member") == 0) return run_member(argc - 1, argv + 1);
+    if (argc == 2 && strcmp(argv[1], "member") == 0) return run_member(argc - 1, argv + 1);
     if (argc == 4 && strcmp(argv[1], "copies") == 0) return run_copies(argc - 1, argv + 1);
     fprintf(stderr,
             "usage: bench_tool calls QUESTIONS_FD ANSWERS_FD\n"

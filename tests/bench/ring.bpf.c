@@ -14,7 +14,7 @@ __u64 dropped = 0;
 
 struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
-    __uint(max_entries, 64 << 20);
+    __uint(max_entries, 8 << 20);
 } ring SEC(".maps");
 
 /* Only the members in use; CO-RE moves each access to where the running kernel has it. */
