@@ -14,5 +14,11 @@ void write_all(int fd, const void* data, size_t size);
 
 /* Answers questions about the cost of system calls until there are no more; see calls.c. */
 int run_calls(int argc, char** argv);
-/* Prints lines at a pace; see lines.c. */
+/* Prints lines on order; see lines.c. */
 int run_lines(int argc, char** argv);
+/* Many containers without a runtime; see crowd.c. */
+int run_crowd(int argc, char** argv);
+/* One of them, which only crowd.c starts. */
+int run_member(int argc, char** argv);
+/* Copies in memory; see copies.c. */
+int run_copies(int argc, char** argv);

@@ -4,7 +4,7 @@
  * processor; `alone`, writes to stderr, a pipe that we empty ourselves while no clock runs;
  * `spliced`, the same where it is emptied by splice(2), so that nobody sees what was in it;
  * `taken`, reads of what was written to that pipe while no clock ran; `null`, writes to /dev/null;
- * `getppid`. */
+ * `file`, writes to a file, the same half MiB again and again; `getppid`. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <sched.h>
@@ -31,6 +31,7 @@ struct cost {
 static char buffer[LARGEST];
 static int null_fd;
 static int alone_fd;
+static int file_fd;
 
 static void pin(int processor) {
     cpu_set_t set;
@@ -95,6 +96,24 @@ static void put_nowhere(size_t size) {
     write_all(null_fd, buffer, size);
 }
 
+static void put_into_file(size_t size) {
+    write_all(file_fd, buffer, size);
+}
+
+static void rewind_file(size_t size) {
+    (void)size;
+    if (lseek(file_fd, 0, SEEK_SET) < 0) die("lseek");
+}
+
+static void open_file(void) {
+    FILE* file = tmpfile();
+    if (!file) die("tmpfile");
+    file_fd = fileno(file);
+    /* The first to touch a page of it pays for that. */
+    write_all(file_fd, buffer, BATCH);
+    rewind_file(0);
+}
+
 static void ask(size_t size) {
     (void)size;
     syscall(SYS_getppid);
@@ -112,9 +131,10 @@ static const struct kind {
     void (*timed)(size_t size);
     void (*after)(size_t size);
 } kinds[] = {
-    {"drained", nothing, put_drained, nothing}, {"alone", nothing, put, take},
-    {"spliced", nothing, put, splice_away},     {"taken", put, take, nothing},
-    {"null", nothing, put_nowhere, nothing},    {"getppid", nothing, ask, nothing},
+    {"drained", nothing, put_drained, nothing},    {"alone", nothing, put, take},
+    {"spliced", nothing, put, splice_away},        {"taken", put, take, nothing},
+    {"null", nothing, put_nowhere, nothing},       {"getppid", nothing, ask, nothing},
+    {"file", nothing, put_into_file, rewind_file},
 };
 
 static struct cost measure(const struct kind* kind, size_t size, uint64_t count) {
@@ -152,6 +172,7 @@ int run_calls(int argc, char** argv) {
     memset(buffer, 'x', sizeof buffer);
     start_drain();
     make_own_pipe();
+    open_file();
     pin(0);
     char kind[16];
     size_t size;

@@ -1,10 +1,9 @@
-/* Prints lines of SIZE bytes, newline included, BLOCK of them with each write(2): COUNT lines (0:
- * no limit) within at most SECONDS (0: no limit), RATE a second (0: as fast as they are taken).
- * Begins when somebody opens the FIFO DIRECTORY/begin, then writes "LINES NANOSECONDS" to
- * DIRECTORY/report and lives on until DIRECTORY/end is opened, so that one can look at what the
- * lines alone have cost others. */
+/* Prints lines on order, so that one container serves all rounds of a benchmark. An order is a line
+ * "SIZE BLOCK COUNT SECONDS RATE" in the FIFO DIRECTORY/orders: lines of SIZE bytes, newline
+ * included, BLOCK of them with each write(2), COUNT of them (0: no limit) within at most SECONDS
+ * (0: no limit), RATE a second (0: as fast as they are taken). Each is answered with "LINES
+ * NANOSECONDS" in the FIFO DIRECTORY/reports. Ends with the orders. */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,12 @@
 #include "bench.h"
 
 enum { DIGITS = 10 };
+
+struct order {
+    size_t size;
+    unsigned long long block, count;
+    double seconds, rate;
+};
 
 static void fill(char* line, size_t size) {
     for (size_t i = 0; i < size; i++) line[i] = (char)('a' + i % 26);
@@ -33,52 +38,59 @@ static void sleep_until(uint64_t when) {
     }
 }
 
-static void wait_for(const char* directory, const char* fifo) {
+static FILE* open_in(const char* directory, const char* name, const char* mode) {
     char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/%s", directory, fifo);
-    if (open(path, O_RDONLY) < 0) die(path);
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    FILE* file = fopen(path, mode);
+    if (!file) die(path);
+    return file;
 }
 
-static void report(const char* directory, uint64_t lines, uint64_t elapsed) {
-    char path[PATH_MAX], part[PATH_MAX + 8];
-    snprintf(path, sizeof path, "%s/report", directory);
-    snprintf(part, sizeof part, "%s.part", path);
-    FILE* file = fopen(part, "w");
-    if (!file) die(part);
-    fprintf(file, "%llu %llu\n", (unsigned long long)lines, (unsigned long long)elapsed);
-    if (fclose(file) != 0 || rename(part, path) != 0) die(path);
-}
-
-int run_lines(int argc, char** argv) {
-    (void)argc;
-    const size_t size = strtoul(argv[1], NULL, 0);
-    const uint64_t block = strtoull(argv[2], NULL, 0);
-    const uint64_t count = strtoull(argv[3], NULL, 0);
-    const double seconds = strtod(argv[4], NULL);
-    const double rate = strtod(argv[5], NULL);
-    if (size == 0 || block == 0 || (count == 0 && seconds <= 0)) return 2;
+/* How many lines that were. */
+static uint64_t print(const struct order* order) {
+    const size_t size = order->size;
+    const uint64_t block = order->block;
     char* lines = malloc(size * block);
     if (!lines) die("malloc");
     for (uint64_t i = 0; i < block; i++) fill(lines + i * size, size);
 
-    wait_for(argv[6], "begin");
     const uint64_t start = wall_ns();
-    const uint64_t limit = (uint64_t)(seconds * 1e9);
+    const uint64_t limit = (uint64_t)(order->seconds * 1e9);
     uint64_t done = 0;
-    while (count == 0 || done < count) {
+    while (order->count == 0 || done < order->count) {
         const uint64_t elapsed = wall_ns() - start;
         if (limit != 0 && elapsed >= limit) break;
         /* A pace is kept in steps of some milliseconds: shorter sleeps would cost more than lines.
          */
-        if (rate > 0 && (double)done > rate * ((double)elapsed * 1e-9)) {
-            sleep_until(start + (uint64_t)((double)done / rate * 1e9) + 2000000);
+        if (order->rate > 0 && (double)done > order->rate * ((double)elapsed * 1e-9)) {
+            sleep_until(start + (uint64_t)((double)done / order->rate * 1e9) + 2000000);
         }
-        const uint64_t now = count != 0 && count - done < block ? count - done : block;
+        const uint64_t now =
+            order->count != 0 && order->count - done < block ? order->count - done : block;
         for (uint64_t i = 0; i < now; i++) set_number(lines + i * size, size, done + i);
         write_all(STDOUT_FILENO, lines, now * size);
         done += now;
     }
-    report(argv[6], done, wall_ns() - start);
-    wait_for(argv[6], "end");
+    free(lines);
+    return done;
+}
+
+int run_lines(int argc, char** argv) {
+    (void)argc;
+    FILE* orders = open_in(argv[1], "orders", "r");
+    FILE* reports = open_in(argv[1], "reports", "w");
+    struct order order;
+    while (fscanf(orders, "%zu %llu %llu %lf %lf", &order.size, &order.block, &order.count,
+                  &order.seconds, &order.rate) == 5) {
+        if (order.size == 0 || order.block == 0 || (order.count == 0 && order.seconds <= 0)) {
+            fprintf(stderr, "bench_tool: an order without size, block or end\n");
+            return 2;
+        }
+        const uint64_t start = wall_ns();
+        const uint64_t done = print(&order);
+        fprintf(reports, "%llu %llu\n", (unsigned long long)done,
+                (unsigned long long)(wall_ns() - start));
+        fflush(reports);
+    }
     return 0;
 }

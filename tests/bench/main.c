@@ -40,9 +40,14 @@ void write_all(int fd, const void* data, size_t size) {
 
 int main(int argc, char** argv) {
     if (argc == 4 && strcmp(argv[1], "calls") == 0) return run_calls(argc - 1, argv + 1);
-    if (argc == 8 && strcmp(argv[1], "lines") == 0) return run_lines(argc - 1, argv + 1);
+    if (argc == 3 && strcmp(argv[1], "lines") == 0) return run_lines(argc - 1, argv + 1);
+    if (argc == 5 && strcmp(argv[1], "crowd") == 0) return run_crowd(argc - 1, argv + 1);
+    if (argc == 2 && strcmp(argv[1], "member") == 0) return run_member(argc - 1, argv + 1);
+    if (argc == 4 && strcmp(argv[1], "copies") == 0) return run_copies(argc - 1, argv + 1);
     fprintf(stderr,
             "usage: bench_tool calls QUESTIONS_FD ANSWERS_FD\n"
-            "       bench_tool lines SIZE BLOCK COUNT SECONDS RATE DIRECTORY\n");
+            "       bench_tool lines DIRECTORY\n"
+            "       bench_tool crowd COUNT RATE DIRECTORY\n"
+            "       bench_tool copies SIZE COUNT\n");
     return 2;
 }

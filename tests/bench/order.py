@@ -10,6 +10,7 @@ import harness
 # Writers, lines of each in one round, bytes of a line. A round fits into the ring.
 MIXES = ((2, 500_000, 60), (8, 125_000, 60), (64, 15_625, 60), (64, 20, 65536))
 RING = "1g"
+MOST = 3  # rounds: a million lines each
 
 
 class Round:
@@ -52,15 +53,11 @@ def moved_lines(expected, found):
         return sum(ours != theirs for ours, theirs in itertools.zip_longest(one, other))
 
 
-def measure_order(figures, repeats, say):
+def measure(bench):
     for writers, lines, size in MIXES:
-        rounds = []
-        for i in range(repeats):
-            say(f"order, {writers} writers of {size} B: {i + 1} of {repeats}")
-            rounds.append(Round(writers, lines, size))
         what = f"{writers} writers, lines of {size} B"
-        figures.fact("order", f"{what}: written in all", "lines", "twinlog",
-                     [sum(one.lines for one in rounds)])
-        figures.fact("order", f"{what}: elsewhere than their reader had them", "lines", "twinlog",
-                     [sum(one.moved for one in rounds)])
-        figures.fact("order", f"{what}: lost", "B", "twinlog", [sum(one.lost for one in rounds)])
+        rounds = [Round(writers, bench.scaled(lines), size) for _ in bench.rounds(f"order, {what}", MOST)]
+        for title, unit, values in (("written in all", "lines", [one.lines for one in rounds]),
+                                    ("elsewhere than their reader had them", "lines", [one.moved for one in rounds]),
+                                    ("lost", "B", [one.lost for one in rounds])):
+            bench.figures.fact("order", f"{what}: {title}", unit, "twinlog", [sum(values)])

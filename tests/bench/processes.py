@@ -20,13 +20,13 @@ def parent(pid):
     return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def wait_until_idle(pid, window=0.25, deadline=120):
-    """Returns the moment since which the process has done next to nothing."""
+def wait_until_idle(*pids, window=0.25, deadline=120):
+    """Returns the moment since which the processes have done next to nothing."""
     end = time.monotonic() + deadline
-    since, used = time.monotonic(), cpu_seconds(pid)
+    since, used = time.monotonic(), sum(map(cpu_seconds, pids))
     while True:
         time.sleep(0.01)
-        now, used_now = time.monotonic(), cpu_seconds(pid)
+        now, used_now = time.monotonic(), sum(map(cpu_seconds, pids))
         if used_now - used > 0.004 * (now - since) + 0.002:
             since, used = now, used_now
         if now - since >= window or now > end:
