@@ -14,8 +14,8 @@ namespace {
 
 // A write that is larger than the pipe is recorded when it returns, after most of it was read. So
 // long and so much is held for the sake of knowing who wrote it: where 64 writers share two
-// processors, one that was preempted in its write comes round again in some 130 ms, and users can make
-// a pipe of 1 MiB.
+// processors, one that was preempted in its write comes round again in some 130 ms, and users can
+// make a pipe of 1 MiB.
 constexpr std::uint64_t attribution_wait_ns = 500'000'000;
 constexpr std::uint64_t attribution_hold = 1ULL << 20;
 
