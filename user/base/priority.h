@@ -12,6 +12,21 @@ namespace twinlog {
 // as it may by its nice value, and the error says why.
 Status run_before_others();
 
+// Lets this process do so later, too, when its capabilities are gone, if they allow that now.
+void keep_right_to_run_before_others();
+
+// While it lives, the calling thread runs so, if it may.
+class BeforeOthers {
+ public:
+    BeforeOthers();
+    ~BeforeOthers();
+    BeforeOthers(const BeforeOthers&) = delete;
+    BeforeOthers& operator=(const BeforeOthers&) = delete;
+
+ private:
+    bool raised_ = false;
+};
+
 // As std::mutex, but whoever holds it while such a thread waits runs at that one's priority: else
 // all others would come first, and the wait would have no end. Never destroyed while it is held.
 class PriorityMutex {

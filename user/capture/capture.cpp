@@ -19,6 +19,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/priority.h"
 #include "base/unique_fd.h"
 #include "capture/backlog.h"
 #include "capture/features.h"
@@ -165,6 +166,7 @@ struct Capture::Impl : RingFill {
 
 template <class Change>
 void Capture::Impl::change_run(const tw_start& start, Change change) {
+    const BeforeOthers first;  // see Capture::release()
     const int runs = bpf_map__fd(programs->maps.runs);
     for (const std::uint64_t place : {start.place, start.pidns}) {
         tw_run known{};
@@ -666,6 +668,9 @@ void Capture::release(const tw_file& file) {
         !std::atomic_ref(impl.state(file.slot).id).compare_exchange_strong(expected, 0)) {
         return;
     }
+    // A kernel that preempts this thread in the middle of such a call skips the programs of others
+    // on its processor until the call goes on.
+    const BeforeOthers first;
     const int streams = bpf_map__fd(impl.programs->maps.streams);
     tw_stream stream{};
     // Somebody else may have the address by now.
@@ -695,6 +700,7 @@ void Capture::offer_again(const tw_start& start) {
 }
 
 void Capture::abandon_unknown(const std::function<bool(std::uint64_t run)>& is_known) {
+    const BeforeOthers first;  // see release()
     const int runs = bpf_map__fd(impl_->programs->maps.runs);
     for (const auto& [place, run] : all_elements<tw_run>(runs)) {
         if (run.run == 0 || is_known(run.run)) continue;

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/priority.h"
 #include "base/signals.h"
 #include "capture/privileges.h"
 #include "container/process.h"
@@ -338,6 +339,7 @@ Status run_daemon(const DaemonOptions& options) {
         guard.emplace(std::move(*started));
     }
     raise_file_limit();
+    keep_right_to_run_before_others();
     auto store = Store::open(options.store, /*create=*/true);
     if (!store) return pass_on(std::move(store));
     auto lock = store->lock();
@@ -366,6 +368,7 @@ Status finish_former_daemon(const DaemonOptions& options) {
     auto signals = StopSignals::block({SIGHUP});
     if (!signals) return pass_on(std::move(signals));
     raise_file_limit();
+    keep_right_to_run_before_others();
     auto store = Store::open(options.store, /*create=*/false);
     if (!store) return pass_on(std::move(store));
     auto pins = Pins::of_store(options.store);
