@@ -218,6 +218,10 @@ TEST_CASE("written bytes that are missing are a gap of their exact size") {
         stream.write(5, "f");
         stream.end(8);
         CHECK(stream.story() == "[2 ring_full] c [2 ring_full] f [2 ring_full]");
+        // Of the time when it became plain that they are missing.
+        CHECK(stream.out.parts[0].time == stream.out.parts[1].time);
+        CHECK(stream.out.parts[2].time == stream.out.parts[3].time);
+        CHECK(stream.out.parts[0].time < stream.out.parts[2].time);
         return;
     }
     stream.end(stream.out.text.size());
@@ -301,6 +305,17 @@ TEST_CASE("a pipe's bytes are what was read, its writers who wrote") {
         stream.read(0, "first second");
         CHECK(stream.story() == "first  second");
         CHECK(stream.writers() == "2 1");
+    }
+    SECTION("but none whose bytes nobody knows is taken for one that came early") {
+        stream.write(0, "aaaa");
+        stream.write(4, "", 4, GapReason::zero_copy);
+        stream.write(8, "cccc");
+        stream.read(0, "cccc");
+        CHECK(stream.writers() == "3");
+        stream.read(4, "aaaabbbb");
+        CHECK(stream.story() == "cccc aaaa bbbb");
+        CHECK(stream.writers() == "3 1 2");
+        return;
     }
     SECTION("a read that is recorded before its write waits for it") {
         stream.read(0, "one two ");
@@ -470,6 +485,40 @@ TEST_CASE("a pipe that nobody reads any more") {
         CHECK(stream.story() == "one  two  three");
         stream.end(13, 13, true);
     }
+    SECTION("its writes come out while it is read in a way that brings no bytes") {
+        stream.write(0, "one ");
+        stream.look(4, 0, 4);
+        stream.read(0, "", 4, GapReason::zero_copy);
+        stream.write(4, "two ");
+        CHECK(stream.story() == "one  two ");
+        stream.end(8, 4);
+    }
+    SECTION("it is not stuck while it is read") {
+        stream.write(0, "one two ");
+        const std::uint64_t written = stream.now;
+        CHECK(stream.assembler.oldest_waiting() == written);
+        stream.now += 10 * second;
+        stream.read(0, "one ");
+        CHECK_FALSE(stream.assembler.is_stuck(stream.now + second / 2));
+        CHECK(stream.assembler.is_stuck(stream.now + 2 * second));
+        // What is left is as old as it was.
+        CHECK(stream.assembler.oldest_waiting() == written);
+        stream.end(8, 4);
+    }
+    SECTION("nothing comes out that was read and is not recorded yet") {
+        stream.write(0, "one two ");
+        stream.look(8, 4, 4);
+        CHECK(stream.story().empty());
+        stream.read(0, "one ");
+        stream.end(8, 4);
+        CHECK(stream.story() == "one  two ");
+    }
+    SECTION("what was taken out unseen does not move the count of one seen from its start") {
+        stream.write(0, "one two ");
+        stream.look(8, 0, 4);
+        CHECK(stream.story() == "one two ");
+        stream.end(8, 0);
+    }
     SECTION("nothing comes out that the reader may still bring") {
         stream.write(0, "one", 8, GapReason::unread);
         stream.look(8, 0, 8);
@@ -512,6 +561,17 @@ TEST_CASE("a pipe that nobody reads any more") {
     CHECK(stream.out.wrong == "");
 }
 
+TEST_CASE("no more than a pipe holds waits for its writers to be known") {
+    Fed<ReadAssembler> stream(0, true);
+    const std::string block(1U << 19U, 'x');
+    stream.read(0, block);
+    CHECK(stream.out.text.empty());
+    stream.read(block.size(), block);
+    stream.read(2 * block.size(), block);
+    CHECK(stream.out.text.size() == 3 * block.size());
+    stream.end(3 * block.size(), 3 * block.size());
+}
+
 TEST_CASE("counts of a pipe's ends that disagree from the start") {
     SECTION("counted too high") {
         // Four bytes were taken out between the two looks at the pipe.
@@ -539,6 +599,17 @@ TEST_CASE("counts of a pipe's ends that disagree from the start") {
         stream.assembler.end(ends, ends);
         CHECK(stream.story() == "abcdef g h");
         CHECK(stream.assembler.held_bytes() == 0);
+    }
+    SECTION("found out when a write agrees that should have come long before") {
+        // Ten bytes went in unseen, which only the reader counts.
+        Fed<ReadAssembler> stream(0, true);
+        stream.read(0, "0123456789");
+        stream.assembler.tick(stream.now + second);
+        stream.write(0, "some line\n");
+        stream.read(10, "some line\n");
+        CHECK(stream.story() == "0123456789 some line\n");
+        CHECK(stream.writers() == "0 1");
+        stream.end(10, 20, true);
     }
     SECTION("found out when the pipe is empty") {
         Fed<ReadAssembler> stream(4, false);
@@ -571,6 +642,10 @@ TEST_CASE("a read that is told twice comes out once") {
         stream.write(0, "one two three");
         stream.read(0, "one ");
         stream.read(8, "three");
+    }
+    SECTION("while it is held, and the second time with its bytes") {
+        stream.read(0, "", 13, GapReason::zero_copy);
+        stream.read(0, "one two three");
     }
     SECTION("while a part of it is held") {
         stream.read(4, "two ");
@@ -694,6 +769,48 @@ TEST_CASE("a terminal's bytes are what came out of it") {
     const std::uint64_t all = stream.out.text.size();
     stream.end(8, all);
     CHECK(stream.out.text.size() == all);
+}
+
+TEST_CASE("a terminal's bytes have the time of the read and the writer before it") {
+    Fed<TerminalAssembler> stream;
+    SECTION("or one that returned a little later") {
+        stream.read(0, "a\r\n");
+        stream.write(0, "a\n");
+        stream.settle(2, 3);
+        CHECK(stream.writers() == "1");
+        CHECK(stream.out.parts[0].time == second + 1000);
+        stream.end(2, 3);
+    }
+    SECTION("but not much later") {
+        stream.read(0, "a\r\n");
+        stream.now += second;
+        stream.write(0, "a\n");
+        stream.settle(2, 3);
+        CHECK(stream.writers() == "0");
+        stream.end(2, 3);
+    }
+    SECTION("not that of its write") {
+        stream.write(0, "a\n");
+        stream.read(0, "a\r\n");
+        stream.settle(2, 3);
+        CHECK(stream.writers() == "1");
+        CHECK(stream.out.parts[0].time == second + 2000);
+        stream.end(2, 3);
+    }
+}
+
+TEST_CASE("of a terminal whose reads were lost nothing that went in is taken for what came out") {
+    Fed<TerminalAssembler> stream;
+    stream.write(0, "one\n");
+    stream.end(4, 5);
+    CHECK(stream.story() == "[5 ring_full]");
+}
+
+TEST_CASE("a terminal that nobody reads takes no endless memory") {
+    Fed<TerminalAssembler> stream;
+    for (int i = 0; i < 10'000; ++i) stream.write(0, "0123456789");
+    CHECK(stream.assembler.held_bytes() <= 4096 * 10);
+    stream.end(100'000);
 }
 
 TEST_CASE("of a terminal that nobody reads the writes come out at its end") {
