@@ -40,8 +40,6 @@ MOVED = {
     "unmapped": ("unmapped",),
 }
 SENT = {"messages": ("messages",), "uring_send": ("uring", "send")}  # to sockets alone
-# The same by 32-bit programs: of a pipe the reader would bring the bytes, whatever the write's copy is.
-COPIED32 = ("powers", "writev", "pwritev2", "far-segments")
 MOVED_BY_SENDFILE = sum([1, 2, 100, 4095, 4096, 4097, 10000, 16384, 65535, 65536, 65537, 200000, 1 << 20])
 
 SINKS = ("pipe", "fifo", "terminal", "file", "append", "unix", "tcp")
@@ -60,12 +58,6 @@ REFUSED |= {(sink, "messages") for sink in ("pipe", "fifo", "file", "terminal")}
 class Kinds(SinkTestCase):
     def copied(self, sink, case):
         entries, came = self.run_in(sink, TOOLS / "writer", *{**COPIED, **SENT}[case])
-        self.assertGreater(len(came), 40)
-        self.assertEqual(self.check(entries, came), 0)
-
-    def copied32(self, sink, case):
-        harness.need_32_bit()
-        entries, came = self.run_in(sink, TOOLS / "writer32", case)
         self.assertGreater(len(came), 40)
         self.assertEqual(self.check(entries, came), 0)
 
@@ -188,13 +180,10 @@ for _sink in SINKS:
             _add("moved", _sink, _case, _case)
 for _sink in ("unix", "tcp"):
     _add("copied", _sink, "messages", "messages")
-    _add("copied32", _sink, "bits32_messages", "messages")
     _add("moved", _sink, "uring_send", "uring_send")
 for _sink in UNREAD:
     _add("concurrent", _sink, "concurrent")
     _add("changing", _sink, "changing")
-    for _case in COPIED32:
-        _add("copied32", _sink, f"bits32_{_case.replace('-', '_')}", _case)
 
 
 if __name__ == "__main__":
