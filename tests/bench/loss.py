@@ -10,7 +10,7 @@ from printer import DockerPrinter, lines_in, wait_until_recorded
 LINES = 100_000
 SIZE = 501
 # dockerd tries each line in earnest with some of these, and needs its time.
-MOST = 3
+MOST = 2
 
 
 def closed_port(kind):
