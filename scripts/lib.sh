@@ -11,6 +11,7 @@ declare -A packages=(
     [test]="protobuf-compiler python3 clang-format clang-tidy shellcheck gcc-multilib util-linux mawk
         groff-base zsh fish lintian libcap2-bin libclang-rt-14-dev"
     [apparmor]="apparmor" # docker.io only recommends it, but starts no container where only the kernel has it
+    [bench]="strace bpftrace linux-perf podman conmon"
     [package]="dpkg-dev file gzip"
     [kernels]="qemu-system-x86 kmod cpio xz-utils e2fsprogs binutils"
     [vm]="qemu-system-x86 mmdebstrap e2fsprogs"

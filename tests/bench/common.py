@@ -7,6 +7,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 import time
 
 import harness
@@ -52,14 +53,15 @@ class Bench:
 
 @contextlib.contextmanager
 def daemon(*options):
-    try:
-        twinlog = harness.Twinlog(*options)
-    except AssertionError as error:
-        raise Unavailable(str(error).strip().splitlines()[-1]) from None
-    try:
-        yield twinlog
-    finally:
-        twinlog.close()
+    with tempfile.TemporaryDirectory(prefix="twinlog-store-") as store:
+        try:
+            twinlog = harness.Twinlog(*options, store=store)
+        except AssertionError as error:
+            raise Unavailable(str(error).strip().splitlines()[-1]) from None
+        try:
+            yield twinlog
+        finally:
+            twinlog.close()
 
 
 def streams(twinlog):

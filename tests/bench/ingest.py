@@ -93,7 +93,9 @@ def run(logger, load, printers, dockerd, scaled):
             watched["dockerd"] = [dockerd]
         twinlog = None
         if logger.twinlog is not None:
-            twinlog = stack.enter_context(daemon(*logger.twinlog))
+            # Whatever else runs on this host is not counted.
+            ours = [word for printer in printers for word in ("--container", printer.container)]
+            twinlog = stack.enter_context(daemon(*logger.twinlog, *ours))
             watched["twinlog"] = [twinlog.process.pid]
         # Not all the shims: looking at a hundred would be work beside the work.
         waited_for = [pids[0] for pids in watched.values()]

@@ -46,9 +46,12 @@ class Crowd:
         self.directory = directory
         self.process = subprocess.Popen([BENCH / "bench_tool", "crowd", str(count), str(RATE), str(directory)],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
-        if self.process.stdout.readline() != b"ready\n":
+        try:
+            if self.process.stdout.readline() != b"ready\n":
+                raise Unavailable(f"{count} processes, each with cgroup and pid namespace: the host refuses")
+        except BaseException:
             self.close()
-            raise Unavailable(f"{count} processes, each with cgroup and pid namespace: the host refuses")
+            raise
 
     def begin(self):
         self.process.stdin.write(b"begin\n")
