@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,6 +55,9 @@ struct BackendPlan {
     // What can make it miss something, for the operator; empty if nothing can.
     std::string caveat;
 };
+
+// By the first 15 characters of their names, as the kernel knows them.
+using MissedRuns = std::map<std::string, std::uint64_t>;
 
 // Of programs that run with preemption off, on a kernel that preempts threads inside of itself.
 inline constexpr const char* preemption_caveat =

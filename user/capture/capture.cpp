@@ -749,7 +749,7 @@ Result<StreamsLook> Capture::look() {
     return look;
 }
 
-std::uint64_t Capture::missed_runs() const {
+MissedRuns Capture::missed_runs() const {
     return impl_->programs.missed_runs();
 }
 

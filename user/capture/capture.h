@@ -145,7 +145,7 @@ class Capture {
     // Who has the streams open, and what is in them, as of one moment.
     Result<StreamsLook> look();
     // Program runs that the kernel skipped; each may have cost bytes that nothing else tells of.
-    [[nodiscard]] std::uint64_t missed_runs() const;
+    [[nodiscard]] MissedRuns missed_runs() const;
 
  private:
     struct Impl;

@@ -186,13 +186,13 @@ Result<std::string> Programs::run_iterator(bpf_program* program) {
     }
 }
 
-std::uint64_t Programs::missed_runs() const {
-    std::uint64_t missed = 0;
+MissedRuns Programs::missed_runs() const {
+    MissedRuns missed;
     for (const UniqueFd& program : attached_) {
         bpf_prog_info info{};
         std::uint32_t size = sizeof(info);
         if (bpf_obj_get_info_by_fd(program.get(), &info, &size) == 0) {
-            missed += info.recursion_misses;
+            missed[std::string(&info.name[0])] += info.recursion_misses;
         }
     }
     return missed;

@@ -37,7 +37,7 @@ class Programs {
     // What an iterator program prints.
     Result<std::string> run_iterator(bpf_program* program);
     // Program runs that the kernel skipped.
-    [[nodiscard]] std::uint64_t missed_runs() const;
+    [[nodiscard]] MissedRuns missed_runs() const;
 
     [[nodiscard]] Backend backend() const { return plan_.backend; }
     [[nodiscard]] const char* way() const { return plan_.way; }

@@ -45,6 +45,17 @@ constexpr auto waiting_tick = 50ms;
 // part of the time goes into it.
 constexpr int look_share = 10;
 
+// "6 of on_exit, 2 of on_exec"; empty if there are no more.
+std::string more_missed(const MissedRuns& before, const MissedRuns& now) {
+    std::string text;
+    for (const auto& [program, count] : now) {
+        const auto known = before.find(program);
+        const std::uint64_t more = count - (known == before.end() ? 0 : known->second);
+        if (more != 0) text += (text.empty() ? "" : ", ") + std::to_string(more) + " of " + program;
+    }
+    return text;
+}
+
 class Daemon {
  public:
     Daemon(Store store, std::unique_ptr<Capture> capture, Selection selection,
@@ -84,7 +95,7 @@ class Daemon {
     std::chrono::steady_clock::time_point last_housekeeping_;
     std::chrono::steady_clock::time_point last_lost_ends_check_;
     std::chrono::steady_clock::time_point next_look_;
-    std::uint64_t missed_runs_ = 0;
+    MissedRuns missed_runs_;
     bool waits_ = false;  // something is held for time to pass
     std::optional<std::chrono::steady_clock::time_point> held_since_;  // without a commit
     OnStop on_stop_;
@@ -186,13 +197,13 @@ void Daemon::keep_house() {
                 spdlog::error("{}", seeded.error().message());
         }
     }
-    const std::uint64_t missed = capture_->missed_runs();
-    if (missed != missed_runs_) {
+    MissedRuns missed = capture_->missed_runs();
+    if (const std::string skipped = more_missed(missed_runs_, missed); !skipped.empty()) {
         spdlog::error(
-            "the kernel skipped {} runs of the capture programs; what was written then is "
+            "the kernel skipped runs of the capture programs: {}; what was written then is "
             "missing from the logs without a trace",
-            missed - missed_runs_);
-        missed_runs_ = missed;
+            skipped);
+        missed_runs_ = std::move(missed);
         // One of them may have been a container's start.
         if (selection_.new_containers()) {
             if (auto seeded = capture_->seed(); !seeded) {
