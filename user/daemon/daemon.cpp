@@ -37,6 +37,10 @@ constexpr std::uint64_t most_uncommitted = 16ULL << 20;
 
 // Counters and names are for people: once a second is often enough.
 constexpr auto housekeeping = 1s;
+// What a pass costs for each run, and what a follower does not notice.
+constexpr std::chrono::microseconds pause_per_run{10};
+constexpr std::chrono::microseconds shortest_pause = 1ms;
+constexpr std::chrono::microseconds longest_pause = 10ms;
 // Ends get lost only where the kernel has no room for 24 bytes.
 constexpr auto lost_ends_check = 10s;
 // How often the holders of an ended container's pipes are looked at, and what is held for its time.
@@ -84,6 +88,7 @@ class Daemon {
     void drain_pass();
     Status look_at_streams();
     void keep_house();
+    void gather() const;
     void read_options_again(const DaemonOptions& options);
 
     Store store_;
@@ -185,8 +190,7 @@ void Daemon::keep_house() {
     last_housekeeping_ = now;
     // From the loop that does the work: a daemon that is stuck in it does not say so.
     ::sd_notifyf(0, "WATCHDOG=1\nSTATUS=capturing %zu containers", running());
-    recorder_.refresh_metadata();
-    recorder_.save_changes();
+    recorder_.keep_files();
     if (now - last_lost_ends_check_ >= lost_ends_check) {
         last_lost_ends_check_ = now;
         recorder_.look_for_lost_ends();
@@ -253,6 +257,14 @@ void Daemon::read_options_again(const DaemonOptions& options) {
     ::sd_notify(0, "READY=1");
 }
 
+// A pass looks at all runs, whoever has written: where there are many, more records come together
+// before the next one.
+void Daemon::gather() const {
+    const auto pause =
+        std::min<std::chrono::microseconds>(pause_per_run * running(), longest_pause);
+    if (pause >= shortest_pause) std::this_thread::sleep_for(pause);
+}
+
 Status Daemon::record_until(const StopSignals& signals, const DaemonOptions& options) {
     for (;;) {
         if (drain()) {
@@ -263,6 +275,7 @@ Status Daemon::record_until(const StopSignals& signals, const DaemonOptions& opt
             auto signalled = capture_->wait(signals.fd(), at_most);
             if (!signalled) return pass_on(std::move(signalled));
             const int signal = *signalled ? signals.take() : 0;
+            gather();
             if (signal == SIGHUP && options.read_again) {
                 read_options_again(options);
             } else if (signal != 0 && signal != SIGHUP) {

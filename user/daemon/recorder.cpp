@@ -17,6 +17,9 @@ namespace twinlog {
 
 namespace {
 
+// Of so many runs keep_files() looks after the files at a time: some 20 ms on a disk that discards.
+constexpr std::size_t kept_at_once = 64;
+
 // Positions behind the last bytes of the run that the log holds, by Source. What the live file does
 // not know stands in rotated ones, or nowhere.
 Result<std::array<std::uint64_t, 2>> positions_in_log(const std::string& directory,
@@ -590,19 +593,29 @@ void Recorder::save(ContainerLog& log) {
     unsaved_.insert_or_assign(info.id, info);
 }
 
-void Recorder::save_changes() {
+void Recorder::save_owed() {
     std::erase_if(unsaved_, [this](const auto& item) {
         const auto log = logs_.find(item.first);
         return (log != logs_.end() && !log->second.expired()) || store_.save(item.second);
     });
+}
+
+void Recorder::save_changes() {
+    save_owed();
     for (auto& [key, run] : runs_) {
         if (run.log->dirty()) save(*run.log);
     }
 }
 
-void Recorder::refresh_metadata() {
-    for (auto& [key, run] : runs_) {
-        if (registry_.refresh(run.log->info())) run.log->set_dirty(true);
+void Recorder::keep_files() {
+    save_owed();
+    auto run = runs_.upper_bound(kept_last_);
+    for (std::size_t left = std::min(runs_.size(), kept_at_once); left > 0; --left, ++run) {
+        if (run == runs_.end()) run = runs_.begin();
+        kept_last_ = run->first;
+        ContainerLog& log = *run->second.log;
+        if (registry_.refresh(log.info())) log.set_dirty(true);
+        if (log.dirty()) save(log);
     }
 }
 

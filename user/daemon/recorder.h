@@ -92,8 +92,10 @@ class Recorder : public CaptureSink {
     void set_log_options(LogWriter::Options options);
     // Saves container.json where counters changed.
     void save_changes();
-    // Reads names and labels again, which the runtime may have changed.
-    void refresh_metadata();
+    // Reads names and labels again, which the runtime may have changed, and saves what changed:
+    // each time for some of the runs, in turn. Where there are a thousand it is half a minute until
+    // their files have what `stats` shows; a checkpoint has it at once.
+    void keep_files();
 
     // Runs whose first process is gone, and whose streams nobody can write to any more or for too
     // long. Whatever they wrote is in the rings by now: drain a whole pass, then finish() them.
@@ -143,6 +145,7 @@ class Recorder : public CaptureSink {
     void restore(ContainerInfo info, Checkpoint checkpoint);
     void reject(const tw_start& start);
     void save(ContainerLog& log);
+    void save_owed();
     static void flush(ContainerLog& log);
     static bool holds_last_copy(const Run& run);
     static void let_go(Run& run);
@@ -161,6 +164,7 @@ class Recorder : public CaptureSink {
     LogWriter::Options log_options_;
     Throttle* throttle_;
     std::map<std::uint64_t, Run> runs_;                        // by tw_start::run
+    std::uint64_t kept_last_ = 0;                              // that keep_files() has done
     std::map<std::string, std::weak_ptr<ContainerLog>> logs_;  // by container id
     std::map<std::string, ContainerInfo> unsaved_;   // by id: container.json could not be written
     std::map<std::uint64_t, tw_start> unwanted_;     // runs that nobody asked for, until they end
