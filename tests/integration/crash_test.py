@@ -24,7 +24,7 @@ class Crash(DockerTestCase):
         """Ends the counters and returns how far each has counted, by its own account."""
         counts = {}
         for container in ids:
-            self.docker.exec(container, "touch /stop", check=False)  # it may die with the container
+            self.docker.tell(container, "touch /stop")
         for container in ids:
             self.assertEqual(self.docker.wait(container), 0)
             last = self.docker.logs(container)[0].rsplit(b"\n", 1)[-1]
@@ -67,7 +67,7 @@ class Crash(DockerTestCase):
     def test_ended_while_no_daemon_ran(self):
         container = self.docker.start("sh", "-c", "echo one; until [ -e /stop ]; do usleep 1000; done; echo two; printf three")
         self.twinlog.stop(signal.SIGKILL)
-        self.docker.exec(container, "touch /stop", check=False)  # it may die with the container
+        self.docker.tell(container, "touch /stop")
         self.docker.wait(container)
         self.twinlog.start()
         self.assertEqual(self.twinlog.whole_logs(container), (b"one\ntwo\nthree", b""))
@@ -83,7 +83,7 @@ class Crash(DockerTestCase):
         for _ in range(3):
             self.twinlog.stop(signal.SIGKILL)
             self.twinlog.start()
-        self.docker.exec(container, "touch /stop", check=False)  # it may die with the container
+        self.docker.tell(container, "touch /stop")
         self.docker.wait(container)
         self.assertEqual(self.twinlog.whole_logs(container), (b"begun ended\n", b""))
 

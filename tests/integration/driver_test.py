@@ -76,7 +76,7 @@ class Drivers(DockerTestCase):
         self.assertEqual(first, b"started\n")
         self.docker.exec(container, "echo one >/f")
         self.assertEqual(read_line(follower.stdout), b"got one\n")
-        self.docker("exec", "-d", container, "sh", "-c", "echo end >/f", check=False)
+        self.docker.tell(container, "echo end >/f")
         rest, errors = follower.communicate(timeout=harness.DEADLINE)
         self.assertEqual((rest, errors, follower.returncode), (b"", b"", 0))
 
@@ -89,7 +89,7 @@ class Drivers(DockerTestCase):
                 self.docker.exec(container, "echo one >/f")
                 asked = time.time_ns()
                 # Nobody waits for it: it may die with the container, of which dockerd may not hear.
-                self.docker("exec", "-d", container, "sh", "-c", "echo end >/f", check=False)
+                self.docker.tell(container, "echo end >/f")
                 self.docker.wait(container)
                 self.twinlog.whole_logs(container)
                 info = self.twinlog.info(container)
@@ -102,7 +102,7 @@ class Drivers(DockerTestCase):
         container = self.docker.start("sh", "-c", ECHO, **NONE)
         own = self.docker.exec(container, "echo of the exec; echo aside >/proc/1/fd/1; echo oops >/proc/1/fd/2")
         self.assertEqual(own.stdout, b"of the exec\n")
-        self.docker("exec", "-d", container, "sh", "-c", "echo end >/f", check=False)
+        self.docker.tell(container, "echo end >/f")
         self.docker.wait(container)
         out, err = self.twinlog.whole_logs(container)
         # `started` may come on either side of what the exec wrote.

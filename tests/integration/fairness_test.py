@@ -100,7 +100,7 @@ class Churn(DockerTestCase):
             self.docker("unpause", container)
         follower.kill()
         follower.communicate()
-        self.docker.exec(container, "touch /stop", check=False)
+        self.docker.tell(container, "touch /stop")
         self.docker.wait(container)
         self.assertEqual(self.twinlog.whole_logs(container), self.docker.logs(container))
 
@@ -112,7 +112,7 @@ class Churn(DockerTestCase):
         second = self.docker.run("sh", "-c", "echo second; echo second >&2",
                                  options=("--pid", f"container:{first}"))
         third = self.docker.run("sh", "-c", "echo third", options=("--cgroupns", "host", "--init"))
-        self.docker.exec(first, "touch /stop", check=False)
+        self.docker.tell(first, "touch /stop")
         self.docker.wait(first)
         for container in (first, second, third):
             self.assertEqual(self.twinlog.whole_logs(container), self.docker.logs(container))

@@ -18,7 +18,7 @@ class Namespaces(DockerTestCase):
             self.assertEqual(harness.read_line(follower.stdout).split()[0], b"host-%d" % number)
             follower.kill()
             follower.communicate()
-            self.docker.exec(container, "touch /stop", check=False)
+            self.docker.tell(container, "touch /stop")
             self.docker.wait(container)
             self.assertEqual(self.twinlog.whole_logs(container), self.docker.logs(container))
 
@@ -124,7 +124,7 @@ class LiveRestore(DaemonTestCase):
             follower.kill()
             follower.communicate()
         for number, container in enumerate(ids):
-            self.docker.exec(container, "touch /stop", check=False)
+            self.docker.tell(container, "touch /stop")
             self.docker.wait(container)
             logged = self.twinlog.whole_logs(container)
             self.assertEqual(logged, self.docker.logs(container))
