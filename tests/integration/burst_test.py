@@ -79,7 +79,7 @@ class Burst(DaemonTestCase):
         self.addCleanup(writer.close)
         return writer
 
-    def daemon_of(self, *writers, ring="64m", options=()):
+    def daemon_of(self, *writers, ring="32m", options=()):
         pids = [word for writer in writers for word in ("--pid", writer.process.pid)]
         return self.daemon(*pids, "--ring-size", ring, *SLOW, *options)
 
@@ -126,7 +126,7 @@ class Burst(DaemonTestCase):
         while kills < 4 and self.spill_of(daemon).exists():
             daemon.stop(signal.SIGKILL)
             kills += 1
-            daemon.start("--pid", burst.process.pid, "--ring-size", "64m", *SLOW, *options)
+            daemon.start("--pid", burst.process.pid, "--ring-size", "32m", *SLOW, *options)
         burst.end()
         self.assertGreater(kills, 0)
         self.check_whole(daemon, burst)
