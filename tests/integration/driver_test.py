@@ -88,7 +88,6 @@ class Drivers(DockerTestCase):
                 # The container has run its program by then.
                 self.docker.exec(container, "echo one >/f")
                 asked = time.time_ns()
-                # Nobody waits for it: it may die with the container, of which dockerd may not hear.
                 self.docker.tell(container, "echo end >/f")
                 self.docker.wait(container)
                 self.twinlog.whole_logs(container)
@@ -194,7 +193,7 @@ class Attach(DockerTestCase):
         container = self.docker.start("sh", "-c", ECHO)
         self.assertEqual(self.first_line(container), b"started\n")
         late = self.second_daemon()
-        self.docker.exec(container, "echo one >/f; echo end >/f", check=False)
+        self.docker.tell(container, "echo one >/f; echo end >/f")
         self.docker.wait(container)
         self.assertEqual(late.whole_logs(container), (b"got one\n", b""))
 

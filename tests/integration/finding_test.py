@@ -38,8 +38,8 @@ class Finding(DockerTestCase):
         return container
 
     def tell(self, container, word):
-        # The end of the container may come before the end of what told it.
-        self.docker.exec(container, f"echo {word} >/f", check=word != "end")
+        tell = self.docker.tell if word == "end" else self.docker.exec
+        tell(container, f"echo {word} >/f")
 
     def logs(self, *arguments, **options):
         return self.twinlog("logs", *arguments, **options)

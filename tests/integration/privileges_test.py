@@ -59,7 +59,7 @@ class Privileges(harness.DockerTestCase):
                                       "echo two", driver="none")
         wait_until(lambda: self.twinlog.logs(container)[0] == b"one\n", "the first line")
         self.twinlog.stop()
-        self.docker.exec(container, "touch /tmp/go")
+        self.docker.tell(container, "touch /tmp/go")
         self.docker.wait(container)
         self.twinlog.start("--on-stop", "keep")
         self.assertEqual(self.twinlog.whole_logs(container)[0], b"one\ntwo\n")

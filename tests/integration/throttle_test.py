@@ -86,7 +86,7 @@ class Throttle(Floods):
         self.assertEqual(state, b"true\n")
         self.assertTrue(self.is_frozen(quiet))
         self.docker("unpause", quiet)
-        self.docker.exec(quiet, "touch /stop")
+        self.docker.tell(quiet, "touch /stop")
         self.docker.wait(quiet)
         self.assertEqual(self.twinlog.whole_logs(quiet), (b"one\ntwo\n", b""))
 
