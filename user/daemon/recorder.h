@@ -93,8 +93,8 @@ class Recorder : public CaptureSink {
     // Saves container.json where counters changed.
     void save_changes();
     // Reads names and labels again, which the runtime may have changed, and saves what changed:
-    // each time for some of the runs, in turn. Where there are a thousand it is half a minute until
-    // their files have what `stats` shows; a checkpoint has it at once.
+    // each time for some of the runs, in turn. Where there are a thousand it is a quarter of a
+    // minute until `stats` has what a checkpoint has at once.
     void keep_files();
 
     // Runs whose first process is gone, and whose streams nobody can write to any more or for too

@@ -332,7 +332,10 @@ void LogFileWriter::take(const Entry& entry, std::size_t size) {
     frames_.push_back({size,
                        {entry.source, entry.run, entry.position, stream_bytes(entry), entry.time_ns,
                         entry.gap.has_value()}});
-    if (buffer_.size() <= buffer_limit) return;
+    if (buffer_.size() > buffer_limit) write();
+}
+
+void LogFileWriter::write() {
     if (auto written = write_or_drop(); !written) deferred_ = std::move(written).error();
 }
 

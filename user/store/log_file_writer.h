@@ -61,6 +61,8 @@ class LogFileWriter {
     // frame: the same entry, encoded in this log's format already.
     void append(const Entry& entry, std::string_view frame);
     static constexpr std::size_t buffer_limit = std::size_t{256} * 1024;
+    // The same at once, however little waits.
+    void write();
 
     // There is something for flush() to do.
     [[nodiscard]] bool has_pending() const {

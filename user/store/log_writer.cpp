@@ -169,11 +169,8 @@ void LogWriter::take(const Entry& entry) {
     docker_local::append(entry, batch_);
     cached_->append(entry, std::string_view(batch_).substr(begin));
     if (batch_.size() <= batch_limit) return;
-    write_cached();
-    std::vector<std::function<void()>> tasks;
-    for (const auto& copy : copies_) tasks.emplace_back([this, &copy] { feed(*copy); });
-    share(tasks);
-    batch_.clear();
+    cached_->write();
+    feed_copies([](std::size_t) {});
 }
 
 // Not more than reading: it runs on several threads at a time.
@@ -199,43 +196,38 @@ std::uint64_t LogWriter::retained_bytes() const {
 }
 
 bool LogWriter::has_pending() const {
-    return !batch_.empty() || deferred_.has_value() || cached_->has_pending() ||
+    return !batch_.empty() || cached_->has_pending() ||
            std::any_of(copies_.begin(), copies_.end(),
                        [](const auto& copy) { return copy->has_pending(); });
 }
 
-void LogWriter::share(const std::vector<std::function<void()>>& tasks) const {
+// Gives all copies the batch, and then does what else is to be done with each, by its number. After
+// the cached log was written: to the next daemon, a copy that is ahead of it is another log's.
+void LogWriter::feed_copies(const std::function<void(std::size_t)>& then) {
+    std::vector<std::function<void()>> tasks;
+    for (std::size_t i = 0; i < copies_.size(); ++i) {
+        tasks.emplace_back([this, &then, i] {
+            feed(*copies_[i]);
+            then(i);
+        });
+    }
     // Less is done before anybody else has woken up.
     if (workers_ && batch_.size() >= shared_batch) {
         workers_->run(tasks);
     } else {
         for (const auto& task : tasks) task();
     }
-}
-
-// Before the copies: to the next daemon, a copy that is ahead of the cached log is another log's.
-void LogWriter::write_cached() {
-    auto written = cached_->flush();
-    if (!written && !deferred_) deferred_ = std::move(written).error();
+    batch_.clear();
 }
 
 Status LogWriter::flush() {
-    write_cached();
-    std::vector<Status> results(copies_.size());
-    std::vector<std::function<void()>> tasks;
-    for (std::size_t i = 0; i < copies_.size(); ++i) {
-        tasks.emplace_back([&, i] {
-            feed(*copies_[i]);
-            results[i] = copies_[i]->flush();
-        });
+    Status result = cached_->flush();
+    std::vector<Status> flushed(copies_.size());
+    feed_copies([&](std::size_t i) { flushed[i] = copies_[i]->flush(); });
+    for (Status& copy : flushed) {
+        if (result && !copy) result = std::move(copy);
     }
-    share(tasks);
-    batch_.clear();
-    if (deferred_) return fail(*std::exchange(deferred_, std::nullopt));
-    for (Status& result : results) {
-        if (!result) return std::move(result);
-    }
-    return {};
+    return result;
 }
 
 }  // namespace twinlog

@@ -89,13 +89,11 @@ class LogWriter {
 
     void take(const Entry& entry);
     void feed(LogFileWriter& copy) const;
-    void write_cached();
-    void share(const std::vector<std::function<void()>>& tasks) const;
+    void feed_copies(const std::function<void(std::size_t)>& then);
 
     std::unique_ptr<LogFileWriter> cached_;
     std::vector<std::unique_ptr<LogFileWriter>> copies_;
-    std::string batch_;              // what the copies have not got yet, as the cached log has it
-    std::optional<Error> deferred_;  // of the cached log, when append() had to write
+    std::string batch_;  // what the copies have not got yet, as the cached log has it
     std::shared_ptr<Workers> workers_;
     std::string attributes_;
     std::vector<std::string> notes_;
