@@ -176,7 +176,8 @@ if ! start_daemon messages --store $store; then
     finish
 fi
 tell "ready up=$(uptime)"
-tell "way $(sed -n 's/.* debug backend .*, by way of //p' $work/messages)"
+programs_way=$(sed -n 's/.* debug backend .*, by way of //p' $work/messages)
+tell "way $programs_way"
 # shellcheck source=/dev/null
 . "/${TWINLOG_TESTS:-cases}.sh" # a variable of the kernel's command line
 kill -TERM $daemon
