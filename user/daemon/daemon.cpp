@@ -31,9 +31,12 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Entries wait so long at most for those of the other stream, and bytes for their writer.
-constexpr auto longest_hold = 100ms;
+// What is held back, entries for those of the other stream and bytes for their writer, is let go
+// after so long, which is more than any of them waits for on its own, or when so much of the ring
+// waits for it.
+constexpr auto longest_hold = 600ms;
 constexpr std::uint64_t most_uncommitted = 16ULL << 20;
+constexpr std::uint64_t most_uncommitted_part = 4;  // of the ring, where that is less
 
 // Counters and names are for people: once a second is often enough.
 constexpr auto housekeeping = 1s;
@@ -142,7 +145,9 @@ void Daemon::secure_spilled() {
 bool Daemon::held_too_long() {
     const auto now = std::chrono::steady_clock::now();
     if (!held_since_) held_since_ = now;
-    return now - *held_since_ > longest_hold || capture_->uncommitted() > most_uncommitted;
+    return now - *held_since_ > longest_hold ||
+           capture_->uncommitted() >
+               std::min(most_uncommitted, capture_->fill().size() / most_uncommitted_part);
 }
 
 // Everything that was recorded before the call. One pass may be under way, so it takes another.
