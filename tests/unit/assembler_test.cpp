@@ -356,6 +356,55 @@ TEST_CASE("a pipe's bytes are what was read, its writers who wrote") {
         CHECK(stream.story() == "two ");
         CHECK(stream.writers() == "1");
     }
+    SECTION("one that comes after very many others is found among them") {
+        std::string others;
+        for (int i = 100; i < 400; ++i) {
+            const std::string line = "other line " + std::to_string(i) + '\n';
+            stream.write(others.size(), line);
+            others += line;
+        }
+        stream.read(0, "the first line\n");
+        stream.read(15, "another at first\n");
+        stream.read(32, others);
+        CHECK(stream.story().empty());
+        stream.write(others.size(), "another at first\n");
+        stream.write(others.size() + 17, "an early one\n");
+        stream.now += second / 100;
+        CHECK(stream.story().empty());
+        stream.write(others.size() + 30, "the first line\n");
+        stream.assembler.tick(stream.now + second / 10);
+        CHECK(stream.out.text == "the first line\nanother at first\n" + others);
+        CHECK(stream.writers().substr(0, 11) == "303 301 1 2");
+        stream.read(32 + others.size(), "an early one\n");
+        CHECK(stream.out.parts.back().pid == 302);
+    }
+    SECTION("one that is waited for no longer costs the others nothing") {
+        stream.write(0, "the second line\n");
+        stream.write(16, "the third line\n");
+        stream.read(0, "the first line\nthe second line\nthe third line\n");
+        CHECK(stream.story().empty());
+        stream.assembler.tick(stream.now + second);
+        CHECK(stream.writers() == "0 1 2");
+        stream.write(31, "the fifth line\n");
+        stream.write(46, "the first line\n");
+        stream.write(61, "the sixth line\n");
+        stream.read(46, "the fifth line\nthe sixth line\n");
+        CHECK(stream.writers() == "0 1 2 3 5");
+        stream.settle(76, 76);
+        CHECK_FALSE(stream.assembler.waits());
+    }
+    SECTION("nor does one that is never recorded") {
+        stream.write(0, "the second line\n");
+        stream.read(0, "the first line\nthe second line\n");
+        stream.assembler.tick(stream.now + second);
+        CHECK(stream.writers() == "0 1");
+        stream.write(31, "the third line\n");
+        stream.read(31, "the third line\n");
+        CHECK(stream.writers() == "0 1 2");
+        stream.end(46, 46);
+        CHECK(stream.out.text.size() == 46);
+        return;
+    }
     SECTION("nor once it is known that it was lost") {
         stream.read(0, "one two ");
         stream.settle(8, 8);
@@ -563,7 +612,7 @@ TEST_CASE("a pipe that nobody reads any more") {
 
 TEST_CASE("no more than a pipe holds waits for its writers to be known") {
     Fed<ReadAssembler> stream(0, true);
-    const std::string block(1U << 19U, 'x');
+    const std::string block(1U << 22U, 'x');
     stream.read(0, block);
     CHECK(stream.out.text.empty());
     stream.read(block.size(), block);
@@ -1252,6 +1301,7 @@ TEST_CASE("1000 random pipes of which nothing is lost: each byte has its writer"
 
 TEST_CASE("1000 random pipes whose writes swapped places: they are told by their bytes") {
     std::uint64_t all = 0;
+    std::uint64_t unknown = 0;
     std::uint64_t wrong = 0;
     for (std::uint64_t seed = 1; seed <= runs; ++seed) {
         CAPTURE(seed);
@@ -1262,12 +1312,13 @@ TEST_CASE("1000 random pipes whose writes swapped places: they are told by their
         ReadAssembler assembler(out, 0, true);
         play(assembler, pipe, random);
         REQUIRE(difference(out.text, pipe.input) == "");
-        REQUIRE(attributed(out) == pipe.input.size());
         all += pipe.input.size();
+        unknown += pipe.input.size() - attributed(out);
         wrong += wrongly_attributed(out, pipe.writes);
     }
-    // Writes of a byte or two agree with what follows by chance.
+    // Writes of a byte or two agree with what follows by chance, and are missed later on.
     CHECK(wrong < all / 1'000);
+    CHECK(unknown < all / 10'000);
 }
 
 TEST_CASE("1000 random pipes that get stuck: nothing twice, nothing missing") {

@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "stream/assembler.h"
 
@@ -63,6 +65,11 @@ class ReadAssembler : public Assembler {
 
     std::size_t attribute(std::string_view bytes, std::uint64_t time, Wait wait);
     bool choose_write(std::string_view next_bytes, std::uint64_t time, Wait wait);
+    std::optional<std::size_t> find_far(std::string_view next_bytes, std::uint64_t time);
+    bool give_up_before(std::string_view next_bytes, std::uint64_t time);
+    bool was_given_up(const Write& write);
+    void take_back_given_up(std::string_view next_bytes);
+    void forget_given_up();
     void take_write(std::size_t index);
     void forget_late_writes(std::string_view next_bytes);
     [[nodiscard]] bool agree(const Write& write, std::string_view bytes) const;
@@ -96,6 +103,8 @@ class ReadAssembler : public Assembler {
     std::deque<Write> writes_;             // not handed on, by position; all behind current_
     Write current_;                        // what is left of the write that the next bytes are of
     std::map<std::uint64_t, Read> reads_;  // disjoint, all at or after next_
+    std::deque<std::string> given_up_;     // bytes of writes that are still to be recorded
+    std::uint64_t next_far_search_ = 0;
 };
 
 }  // namespace twinlog
