@@ -268,10 +268,11 @@ std::optional<std::size_t> ReadAssembler::find_far(std::string_view next_bytes,
 
 // Where the first write that is known begins further on in what was read, the bytes before it are
 // of writes that were not recorded yet. They go on without a writer, so that those after them keep
-// theirs.
+// theirs. Not where the ends' counts were brought together by guessing: a second guess on top of it
+// would move bytes.
 bool ReadAssembler::give_up_before(std::string_view next_bytes, std::uint64_t time) {
     const Write& first = writes_.front();
-    if (first.bytes.size() < telling_length) return false;
+    if (!from_start_ || first.bytes.size() < telling_length) return false;
     next_bytes = next_bytes.substr(0, given_up_length);
     const auto at = next_bytes.find(std::string_view(first.bytes).substr(0, most_compared));
     if (at == std::string_view::npos || at == 0) return false;
@@ -428,10 +429,13 @@ void ReadAssembler::take_back_given_up(std::string_view next_bytes) {
     shift_writes(-too_far);
 }
 
-// However they were recorded, they are counted now or will be.
+// Before bytes are taken from writes: these have to be where they were counted, not where a
+// likeness of bytes has moved them. What was given up is counted by now, if it was a write at all.
 void ReadAssembler::forget_given_up() {
-    for (const std::string& bytes : given_up_) shift_ -= static_cast<std::int64_t>(bytes.size());
+    std::int64_t moved = 0;
+    for (const std::string& bytes : given_up_) moved += static_cast<std::int64_t>(bytes.size());
     given_up_.clear();
+    if (moved > 0) shift_writes(-moved);
 }
 
 void ReadAssembler::settle(const StreamEnds& ends) {
@@ -484,6 +488,7 @@ bool ReadAssembler::is_stuck(std::uint64_t now) const {
 void ReadAssembler::look(const StreamEnds& ends, std::uint64_t at) {
     last_progress_ = at;
     if (!ends.unread || settled_read_ > ends.read || next_ < ends.read) return;  // it moves
+    forget_given_up();
     align(ends);
     forget_late_writes({});
     if (*ends.unread == 0) return;
