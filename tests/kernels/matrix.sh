@@ -158,7 +158,7 @@ make_disk() {
     echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
     printf 'root:x:0:\ntty:x:5:\ndocker:x:999:\n' >"$root/etc/group"
     echo '127.0.0.1 localhost' >"$root/etc/hosts"
-    cp "$here"/{guest,cases,docker,cost,skips}.sh "$root/"
+    cp "$here"/{guest,cases,quick,docker,cost,skips}.sh "$root/"
     truncate -s 1G "$1"
     mkfs.ext4 -q -F -O ^has_journal -m 0 -d "$root" "$1"
     rm -rf "$root"
@@ -268,7 +268,7 @@ report() {
         for name in "${cases[@]}"; do results[$guest,$name]=refused; done
     elif [[ -n ${refused[$guest]:-} ]]; then
         fail "$guest" "it is no longer refused"
-    elif ((count == 0)) && [[ $tests == cases || $tests == docker ]]; then
+    elif ((count == 0)) && runs_cases; then
         fail "$guest" "no case ran"
     fi
     if ((failures > before)); then
@@ -277,6 +277,9 @@ report() {
         echo "---"
     fi
 }
+
+# Whether it is tests that run, and not measurements.
+runs_cases() { [[ $tests == cases || $tests == quick || $tests == docker ]]; }
 
 # print_table: Markdown; a column for each kernel and backend.
 print_table() {
@@ -307,9 +310,10 @@ clean_up() {
 
 usage() {
     cat <<END
-usage: tests/kernels/matrix.sh [--build-dir DIR] [--backend BACKEND] [--docker | --cost | --skips] [--cpus N] [SERIES…]
+usage: tests/kernels/matrix.sh [--build-dir DIR] [--backend BACKEND] [--quick | --docker | --cost | --skips] [--cpus N] [SERIES…]
   --build-dir DIR  what is tested (default: build/release)
   --backend NAME   auto, tracepoint or fentry (default: tracepoint and fentry)
+  --quick          one case for each way into a stream and out of it
   --docker         containers of a dockerd instead of runc's
   --cost           no tests: what calls cost with the backend and without; for an idle machine
   --skips          no tests: how many runs of programs the kernel skips, by the way they are run
@@ -327,6 +331,7 @@ while (($#)); do
     case $1 in
         --build-dir) build_dir=${2:?}; shift ;;
         --backend) backends+=("${2:?}"); shift ;;
+        --quick) tests=quick ;;
         --docker) docker=1; tests=docker ;;
         --cost) tests=cost ;;
         --skips) tests=skips; backends=(auto); cpus=2 ;;
@@ -360,7 +365,7 @@ make_disk "$work/disk"
 for series in "${chosen[@]}"; do make_initrd "$series" "$work/$series.initrd"; done
 # As many guests at a time as there are processors for them.
 at_once=$(($(nproc) / cpus))
-[[ $tests == cases || $tests == docker ]] || at_once=1
+runs_cases || at_once=1
 for series in "${chosen[@]}"; do
     for backend in "${backends[@]}"; do
         while (($(jobs -rp | wc -l) >= (at_once > 0 ? at_once : 1))); do wait -n; done
@@ -371,5 +376,5 @@ wait
 for series in "${chosen[@]}"; do
     for backend in "${backends[@]}"; do report "$series" "$backend"; done
 done
-if [[ $tests == cases || $tests == docker ]]; then print_table; fi
+if runs_cases; then print_table; fi
 ((failures == 0)) || die "$failures failures"

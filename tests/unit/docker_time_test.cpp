@@ -132,6 +132,7 @@ TEST_CASE("times are printed with nine digits in UTC", "[docker_time]") {
         std::string text = "> ";
         append_docker_time(time, text);
         CHECK(text == "> " + expected);
+        CHECK(parse_docker_time("since", expected, {}).value() == time);
     }
 }
 

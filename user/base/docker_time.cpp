@@ -26,13 +26,9 @@ std::int64_t floor_seconds(std::int64_t ns) {
     return ns / ns_per_second - (ns % ns_per_second < 0 ? 1 : 0);
 }
 
+// Saturates.
 std::int64_t to_ns(std::int64_t seconds, std::int64_t ns) {
-    std::int64_t total = 0;
-    if (__builtin_mul_overflow(seconds, ns_per_second, &total) ||
-        __builtin_add_overflow(total, ns, &total)) {
-        return seconds < 0 ? ns_min : ns_max;
-    }
-    return total;
+    return to_unix_ns(seconds, ns).value_or(seconds < 0 ? ns_min : ns_max);
 }
 
 // Go's %q for what a shell can hand over: bytes that could act on a terminal become escapes.
@@ -324,6 +320,20 @@ std::optional<std::int64_t> parse_unix(std::string_view value) {
 
 }  // namespace
 
+std::optional<std::int64_t> to_unix_ns(std::int64_t seconds, std::int64_t ns) {
+    // The first second that int64 has begins before what it can hold.
+    if (seconds < 0 && ns > 0) {
+        ++seconds;
+        ns -= ns_per_second;
+    }
+    std::int64_t total = 0;
+    if (__builtin_mul_overflow(seconds, ns_per_second, &total) ||
+        __builtin_add_overflow(total, ns, &total)) {
+        return std::nullopt;
+    }
+    return total;
+}
+
 TimeReference local_time_reference() {
     TimeReference reference;
     timespec now{};
@@ -368,7 +378,8 @@ Result<std::optional<std::int64_t>> parse_docker_time(std::string_view option,
 
 void append_docker_time(std::int64_t unix_ns, std::string& out) {
     const std::int64_t seconds = floor_seconds(unix_ns);
-    const auto ns = static_cast<std::uint32_t>(unix_ns - seconds * ns_per_second);
+    const auto ns =
+        static_cast<std::uint32_t>((unix_ns % ns_per_second + ns_per_second) % ns_per_second);
     const std::int64_t days = seconds / 86400 - (seconds % 86400 < 0 ? 1 : 0);
     const auto of_day = static_cast<std::uint32_t>(seconds - days * 86400);
     const std::chrono::year_month_day date{

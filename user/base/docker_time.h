@@ -28,6 +28,10 @@ Result<std::optional<std::int64_t>> parse_docker_time(std::string_view option,
                                                       std::string_view value,
                                                       const TimeReference& reference);
 
+// Nanoseconds since 1970 of a second and 0 to 999,999,999 ns after it; none if int64 has no such
+// time.
+[[nodiscard]] std::optional<std::int64_t> to_unix_ns(std::int64_t seconds, std::int64_t ns);
+
 // Appends RFC 3339 in UTC with always nine digits, 30 bytes for years up to 9999, as `docker logs
 // -t` prints it: 2026-11-24T00:03:49.050969788Z.
 void append_docker_time(std::int64_t unix_ns, std::string& out);

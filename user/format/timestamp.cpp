@@ -94,12 +94,7 @@ std::optional<std::int64_t> parse_rfc3339(std::string_view text) {
     if (!in.done() || !date.ok()) return std::nullopt;
     const std::int64_t days = std::chrono::sys_days(date).time_since_epoch().count();
     const std::int64_t seconds = days * 86400 + hour * 3600 + minute * 60 + second - offset;
-    std::int64_t time = 0;
-    if (__builtin_mul_overflow(seconds, ns_per_second, &time) ||
-        __builtin_add_overflow(time, ns, &time)) {
-        return std::nullopt;
-    }
-    return time;
+    return to_unix_ns(seconds, ns);
 }
 
 }  // namespace twinlog
