@@ -101,7 +101,8 @@ std::vector<Left> left_in(const std::string& directory) {
         run.remove_prefix(file_name.size());
         const bool whole = !run.ends_with(draft_suffix);
         if (!whole) run.remove_suffix(draft_suffix.size());
-        const bool is_number = !run.empty() && run.find_first_not_of("0123456789") == run.npos;
+        const bool is_number =
+            !run.empty() && run.find_first_not_of("0123456789") == std::string_view::npos;
         if (is_number) all.push_back({entry.path(), whole});
     }
     return all;

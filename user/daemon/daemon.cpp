@@ -76,7 +76,8 @@ class Daemon {
           capture_(std::move(capture)),
           selection_(std::move(selection)),
           throttle_(std::move(throttle)),
-          recorder_(*capture_, store_, registry_, selection_, log_options, throttle_.get()),
+          recorder_(*capture_, store_, registry_, selection_, std::move(log_options),
+                    throttle_.get()),
           on_stop_(on_stop) {}
 
     Status start();

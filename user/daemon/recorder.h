@@ -57,7 +57,7 @@ class Recorder : public CaptureSink {
           store_(store),
           registry_(registry),
           selection_(selection),
-          log_options_(log_options),
+          log_options_(std::move(log_options)),
           throttle_(throttle) {}
 
     void on_start(const tw_start& start) override;

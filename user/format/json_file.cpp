@@ -37,10 +37,10 @@ void append_attributes(std::string_view packed, std::string& out) {
 }
 
 void append_gap(const Entry& entry, std::string& out) {
-    out += "{\"stream\":\"";
+    out += R"({"stream":")";
     out += gap_prefix;
     out += source_name(entry.source);
-    out += "\",\"lost\":" + std::to_string(entry.gap->bytes);
+    out += R"(","lost":)" + std::to_string(entry.gap->bytes);
     out += ",\"reason\":" + std::to_string(static_cast<unsigned>(entry.gap->reason));
     out += ",\"run\":" + std::to_string(entry.run);
     out += ",\"position\":" + std::to_string(entry.position);
@@ -55,16 +55,16 @@ class JsonFileEncoder : public EntryEncoder {
             const bool ends_line = !entry.partial || entry.partial->last;
             out += '{';
             if (!entry.line.empty() || ends_line) {
-                out += "\"log\":\"";
+                out += R"("log":")";
                 append_json_text(entry.line, JsonStyle::line, out);
                 out += ends_line ? "\\n\"," : "\",";
             }
-            out += "\"stream\":\"";
+            out += R"("stream":")";
             out += source_name(entry.source);
             out += '"';
             if (!entry.attributes.empty()) append_attributes(entry.attributes, out);
         }
-        out += ",\"time\":\"";
+        out += R"(,"time":")";
         append_rfc3339_nano(entry.time_ns, out);
         out += "\"}\n";
     }
@@ -272,7 +272,7 @@ class JsonFileDecoder : public EntryDecoder {
     // Where a whole entry may begin behind damage, as if the newline before it were part of that.
     // No text of a container holds this: its quotes are escaped.
     static std::size_t next_object(std::string_view line) {
-        return std::min(line.find("{\"log\":\"", 1), line.find("{\"stream\":\"", 1));
+        return std::min(line.find(R"({"log":")", 1), line.find(R"({"stream":")", 1));
     }
 
     bool parse(std::string_view line, Frame& frame) {

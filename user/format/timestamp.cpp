@@ -93,7 +93,7 @@ std::optional<std::int64_t> parse_rfc3339(std::string_view text) {
                                            std::chrono::day(static_cast<unsigned>(day)));
     if (!in.done() || !date.ok()) return std::nullopt;
     const std::int64_t days = std::chrono::sys_days(date).time_since_epoch().count();
-    const std::int64_t seconds = days * 86400 + hour * 3600 + minute * 60 + second - offset;
+    const std::int64_t seconds = days * 86400 + (hour * 3600 + minute * 60 + second - offset);
     return to_unix_ns(seconds, ns);
 }
 

@@ -166,7 +166,7 @@ void ReadAssembler::align(std::string_view next_bytes) {
 
 // The same by what is in the pipe: these are the bytes that were written last.
 void ReadAssembler::align(const StreamEnds& looked) {
-    if (from_start_ || !looked.unread) return;
+    if (!looked.unread || (from_start_ && shift_ == 0)) return;
     const auto taken = static_cast<std::int64_t>(looked.written - *looked.unread) + shift_;
     shift_writes(static_cast<std::int64_t>(looked.read) - taken);
     aligned_ = true;
