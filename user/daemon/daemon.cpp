@@ -97,7 +97,7 @@ class Daemon {
     void drain_pass();
     Status look_at_streams();
     void keep_house();
-    void gather() const;
+    void gather();
     void read_options_again(const DaemonOptions& options);
 
     Store store_;
@@ -106,6 +106,7 @@ class Daemon {
     Selection selection_;
     std::unique_ptr<Throttle> throttle_;  // none: nobody is slowed
     Recorder recorder_;
+    std::chrono::steady_clock::time_point last_pass_;
     std::chrono::steady_clock::time_point last_housekeeping_;
     std::chrono::steady_clock::time_point last_lost_ends_check_;
     std::chrono::steady_clock::time_point next_look_;
@@ -270,11 +271,14 @@ void Daemon::read_options_again(const DaemonOptions& options) {
 }
 
 // A pass looks at all runs, whoever has written: where there are many, more records come together
-// before the next one.
-void Daemon::gather() const {
+// before the next one. What is behind already has them.
+void Daemon::gather() {
     const auto pause =
         std::min<std::chrono::microseconds>(pause_per_run * running(), longest_pause);
-    if (pause >= shortest_pause) std::this_thread::sleep_for(pause);
+    if (pause >= shortest_pause && !capture_->spills()) {
+        std::this_thread::sleep_until(last_pass_ + pause);
+    }
+    last_pass_ = std::chrono::steady_clock::now();
 }
 
 Status Daemon::record_until(const StopSignals& signals, const DaemonOptions& options) {
