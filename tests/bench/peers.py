@@ -13,10 +13,12 @@ STARTS = 30  # seconds that one may take until it shows something
 SHOWN = 4096  # bytes of output after which it surely does: less may be a greeting
 
 
-def last_line(file):
+def complaint(file):
+    """Why it ended: its last error, or else the last line; bpftrace marks the place below its error."""
     file.seek(0)
-    said = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    return said[-1].strip() if said else "nothing said"
+    said = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in said if "error" in line.lower() and "RLIMIT_MEMLOCK" not in line]
+    return (errors or said or ["nothing said"])[-1]
 
 
 @contextlib.contextmanager
@@ -33,7 +35,7 @@ def _tracer(argv, poke, **environment):
             deadline = time.monotonic() + STARTS
             while os.fstat(output.fileno()).st_size < SHOWN:
                 if process.poll() is not None:
-                    raise Unavailable(last_line(output))
+                    raise Unavailable(complaint(output))
                 if time.monotonic() > deadline:
                     raise Unavailable(f"shows nothing within {STARTS} s")
                 poke()

@@ -18,7 +18,7 @@ PANELS = {
     "loss": "Lines kept when the remote end is dead (%, more is better)",
 }
 
-WIDTH, NAMES, BAR, LINE = 820, 300, 330, 22
+WIDTH, NAMES, BAR, LINE = 860, 340, 330, 22
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #24292f }
 .title { font-weight: 600 }
@@ -39,7 +39,7 @@ def bars(rows):
     # Where a panel has more than one subject each bar says which.
     several = len({row["what"] for row in rows}) > 1
     for row in rows:
-        subject = row["what"].rpartition(" B, ")[2].removesuffix(": kept").removesuffix(", CPU")
+        subject = row["what"].removesuffix(": kept").removesuffix(", CPU").rpartition(" B, ")[2]
         for side in ("base", "ours"):
             if row[side + "_samples"]:
                 name = f"{subject}: {row[side]}" if several else row[side]
