@@ -35,8 +35,10 @@ using namespace std::chrono_literals;
 // after so long, which is more than any of them waits for on its own, or when so much of the ring
 // waits for it.
 constexpr auto longest_hold = 600ms;
-constexpr std::uint64_t most_uncommitted = 32ULL << 20;
-constexpr std::uint64_t most_uncommitted_part = 2;  // of the ring, where that is less
+constexpr std::uint64_t most_uncommitted = 16ULL << 20;
+// Of the ring, where that is less: with as much again that is still unread the spill begins
+// (backlog.cpp), before a stream has the half of the ring that it may hold alone.
+constexpr std::uint64_t most_uncommitted_part = 4;
 
 // Counters and names are for people: once a second is often enough.
 constexpr auto housekeeping = 1s;

@@ -36,11 +36,6 @@ constexpr std::size_t far_window = 1U << 15U;
 constexpr std::uint64_t far_share = 10;
 constexpr std::uint64_t compare_ns = 100;  // of one write, out of the cache
 
-// How many writes that are still to be recorded are known by their bytes: twice what 64 writers
-// are, and how far into what was read the next known write is looked for: a reader asks for less.
-constexpr std::size_t most_given_up = 128;
-constexpr std::size_t given_up_length = 1U << 16U;
-
 // Agreement of fewer bytes may be chance, of more is no more certain.
 constexpr std::size_t telling_length = 8;
 constexpr std::size_t most_compared = 64;
@@ -54,6 +49,11 @@ void ReadAssembler::Write::drop_front(std::uint64_t count) {
     bytes.erase(0, count);
 }
 
+void ReadAssembler::Write::forget_writer() {
+    writer = {};
+    comm.clear();
+}
+
 Origin ReadAssembler::origin() const {
     Origin origin{current_.time, current_.writer};
     origin.writer.comm = current_.comm;
@@ -63,6 +63,7 @@ Origin ReadAssembler::origin() const {
 void ReadAssembler::written(std::uint64_t position, std::string_view bytes, std::uint64_t length,
                             GapReason reason, const Origin& origin) {
     last_time_ = std::max(last_time_, origin.time);
+    now_ = std::max(now_, last_time_);
     if (length == 0) return;
     bytes = bytes.substr(0, length);
     Write write{.position = static_cast<std::int64_t>(position) + shift_,
@@ -72,7 +73,6 @@ void ReadAssembler::written(std::uint64_t position, std::string_view bytes, std:
                 .time = origin.time,
                 .writer = origin.writer,
                 .comm = std::string(origin.writer.comm)};
-    if (was_given_up(write)) return;
     held_bytes_ += write.bytes.size();
     auto place = writes_.end();
     while (place != writes_.begin() && std::prev(place)->position > write.position) --place;
@@ -87,6 +87,7 @@ void ReadAssembler::written(std::uint64_t position, std::string_view bytes, std:
 void ReadAssembler::read(std::uint64_t position, std::string_view bytes, std::uint64_t length,
                          GapReason reason, std::uint64_t time) {
     last_time_ = std::max(last_time_, time);
+    now_ = std::max(now_, last_time_);
     last_progress_ = std::max(last_progress_, time);
     RecordedPart part(position, bytes, length);
     if (part.bytes.size() == part.length) nobody_reads_ = false;
@@ -166,9 +167,12 @@ void ReadAssembler::align(std::string_view next_bytes) {
 
 // The same by what is in the pipe: these are the bytes that were written last.
 void ReadAssembler::align(const StreamEnds& looked) {
-    if (!looked.unread || (from_start_ && shift_ == 0)) return;
-    const auto taken = static_cast<std::int64_t>(looked.written - *looked.unread) + shift_;
-    shift_writes(static_cast<std::int64_t>(looked.read) - taken);
+    if (!looked.unread) return;
+    auto shift = static_cast<std::int64_t>(looked.read + *looked.unread - looked.written);
+    // Where both ends were counted from the start, writers can only be behind, and no further than
+    // it seemed by the bytes.
+    if (from_start_) shift = std::clamp<std::int64_t>(shift, 0, std::max<std::int64_t>(shift_, 0));
+    shift_writes(shift - shift_);
     aligned_ = true;
 }
 
@@ -208,7 +212,6 @@ void ReadAssembler::take_write(std::size_t index) {
 bool ReadAssembler::choose_write(std::string_view next_bytes, std::uint64_t time, Wait wait) {
     align(next_bytes);
     forget_late_writes(next_bytes);
-    take_back_given_up(next_bytes);
     if (writes_.empty() || writes_.front().position > here()) {
         const std::uint64_t until = writes_.empty()
                                         ? std::numeric_limits<std::uint64_t>::max()
@@ -233,75 +236,38 @@ bool ReadAssembler::choose_write(std::string_view next_bytes, std::uint64_t time
         if (i > 0 && writes_[i].bytes.empty()) continue;
         if (!agree(writes_[i], next_bytes)) continue;
         take_write(i);
+        in_doubt_ = false;
         return true;
     }
-    if (const auto index = find_far(next_bytes, time)) {
+    if (const auto index = find_far(next_bytes, time, wait)) {
         take_write(*index);
+        in_doubt_ = false;
         return true;
     }
     // A write that was recorded late may still come, or the writer has changed its bytes.
     if (wait == Wait::for_writes && !next_bytes.empty()) return false;
-    if (!give_up_before(next_bytes, time)) take_write(0);
+    take_write(0);
+    // The only one has changed its bytes. Of several none is known: another one that was not
+    // recorded yet may be meant, and then the next ones, too, are not those that they seem to be.
+    in_doubt_ = !next_bytes.empty() && (in_doubt_ || !writes_.empty());
+    if (in_doubt_) current_.forget_writer();
     return true;
 }
 
 // Among those that were recorded long after they went into the pipe.
-std::optional<std::size_t> ReadAssembler::find_far(std::string_view next_bytes,
-                                                   std::uint64_t time) {
-    if (writes_.size() <= swap_window || next_bytes.size() < telling_length ||
-        last_time_ < time + far_wait_ns) {
+std::optional<std::size_t> ReadAssembler::find_far(std::string_view next_bytes, std::uint64_t time,
+                                                   Wait wait) {
+    if (writes_.size() <= swap_window || writes_.size() > far_window ||
+        next_bytes.size() < telling_length || now_ < next_far_search_ ||
+        (wait == Wait::for_writes && now_ < time + far_wait_ns)) {
         return std::nullopt;
     }
-    const auto tells = [&](const Write& write) {
-        return write.bytes.size() >= telling_length && agree(write, next_bytes);
-    };
-    // The one that came last is the one that was waited for, as a rule.
-    if (tells(writes_.back())) return writes_.size() - 1;
-    if (last_time_ < next_far_search_) return std::nullopt;
-    const std::size_t until = std::min(writes_.size(), far_window);
-    next_far_search_ = last_time_ + until * compare_ns * far_share;
-    for (std::size_t i = swap_window; i < until; ++i) {
-        if (tells(writes_[i])) return i;
+    next_far_search_ = now_ + writes_.size() * compare_ns * far_share;
+    // The first one, as one and the same writer may have written the same again.
+    for (std::size_t i = swap_window; i < writes_.size(); ++i) {
+        if (writes_[i].bytes.size() >= telling_length && agree(writes_[i], next_bytes)) return i;
     }
     return std::nullopt;
-}
-
-// Where the first write that is known begins further on in what was read, the bytes before it are
-// of writes that were not recorded yet. They go on without a writer, so that those after them keep
-// theirs. Not where the ends' counts were brought together by guessing: a second guess on top of it
-// would move bytes.
-bool ReadAssembler::give_up_before(std::string_view next_bytes, std::uint64_t time) {
-    const Write& first = writes_.front();
-    if (!from_start_ || first.bytes.size() < telling_length) return false;
-    next_bytes = next_bytes.substr(0, given_up_length);
-    const auto at = next_bytes.find(std::string_view(first.bytes).substr(0, most_compared));
-    if (at == std::string_view::npos || at == 0) return false;
-    if (given_up_.size() == most_given_up) forget_given_up();
-    given_up_.emplace_back(next_bytes.substr(0, at));
-    shift_writes(static_cast<std::int64_t>(at));
-    current_ = Write{.position = here(), .length = at, .time = time};
-    return true;
-}
-
-// A write whose bytes went on without it. Those after it were moved to make room for them.
-bool ReadAssembler::was_given_up(const Write& write) {
-    if (given_up_.empty() || write.bytes.size() < telling_length || write.position < here()) {
-        return false;
-    }
-    const std::string_view telling = std::string_view(write.bytes).substr(0, most_compared);
-    for (auto bytes = given_up_.begin(); bytes != given_up_.end(); ++bytes) {
-        const auto at = bytes->find(telling);
-        if (at == std::string::npos || write.length > bytes->size() - at) continue;
-        bytes->erase(at, write.length);
-        if (bytes->empty()) given_up_.erase(bytes);
-        const auto length = static_cast<std::int64_t>(write.length);
-        shift_ -= length;
-        for (Write& after : writes_) {
-            if (after.position > write.position) after.position -= length;
-        }
-        return true;
-    }
-    return false;
 }
 
 // Hands on bytes at next_ as far as their writes are known; returns how many.
@@ -413,31 +379,6 @@ void ReadAssembler::hand_on(Wait wait) {
     }
 }
 
-// A write that was given up and then lost is counted although it was never recorded: what comes
-// after it seems to be too far on by its length.
-void ReadAssembler::take_back_given_up(std::string_view next_bytes) {
-    if (given_up_.empty() || writes_.empty() || next_bytes.size() < telling_length) return;
-    const Write& first = writes_.front();
-    const std::int64_t too_far = first.position - here();
-    if (too_far <= 0 || first.bytes.size() < telling_length || !agree(first, next_bytes)) return;
-    const auto lost =
-        std::find_if(given_up_.begin(), given_up_.end(), [too_far](const std::string& bytes) {
-            return static_cast<std::int64_t>(bytes.size()) == too_far;
-        });
-    if (lost == given_up_.end()) return;
-    given_up_.erase(lost);
-    shift_writes(-too_far);
-}
-
-// Before bytes are taken from writes: these have to be where they were counted, not where a
-// likeness of bytes has moved them. What was given up is counted by now, if it was a write at all.
-void ReadAssembler::forget_given_up() {
-    std::int64_t moved = 0;
-    for (const std::string& bytes : given_up_) moved += static_cast<std::int64_t>(bytes.size());
-    given_up_.clear();
-    if (moved > 0) shift_writes(-moved);
-}
-
 void ReadAssembler::settle(const StreamEnds& ends) {
     settled_written_ = std::max(settled_written_, ends.written);
     settled_read_ = std::max(settled_read_, ends.read);
@@ -452,7 +393,6 @@ void ReadAssembler::settle(const StreamEnds& ends) {
 
 void ReadAssembler::skip(const StreamEnds& to) {
     hand_on(Wait::no_longer);
-    forget_given_up();
     std::uint64_t until = to.read;
     if (nobody_reads_) {
         const std::int64_t written = static_cast<std::int64_t>(to.written) + shift_;
@@ -471,11 +411,10 @@ void ReadAssembler::skip(const StreamEnds& to) {
 
 void ReadAssembler::tick(std::uint64_t now) {
     if (reads_.empty()) return;
-    if (now > reads_.begin()->second.time + attribution_wait_ns) {
-        hand_on(Wait::no_longer);
-    } else if (next_far_search_ > last_time_ && now >= next_far_search_) {
-        last_time_ = now;
-        hand_on(Wait::for_writes);
+    const bool too_long = now > reads_.begin()->second.time + attribution_wait_ns;
+    if (now != std::numeric_limits<std::uint64_t>::max()) now_ = std::max(now_, now);
+    if (too_long || writes_.size() > swap_window) {
+        hand_on(too_long ? Wait::no_longer : Wait::for_writes);
     }
 }
 
@@ -488,7 +427,6 @@ bool ReadAssembler::is_stuck(std::uint64_t now) const {
 void ReadAssembler::look(const StreamEnds& ends, std::uint64_t at) {
     last_progress_ = at;
     if (!ends.unread || settled_read_ > ends.read || next_ < ends.read) return;  // it moves
-    forget_given_up();
     align(ends);
     forget_late_writes({});
     if (*ends.unread == 0) return;
@@ -499,7 +437,6 @@ void ReadAssembler::look(const StreamEnds& ends, std::uint64_t at) {
 void ReadAssembler::end(const StreamEnds& ends, const StreamEnds& looked) {
     settle(ends);
     hand_on(Wait::no_longer);
-    forget_given_up();
     align(looked);
     const std::uint64_t written = written_up_to();
     // What was read to its end is complete, whatever the writers' count says.

@@ -51,6 +51,7 @@ class ReadAssembler : public Assembler {
         std::string comm;
 
         void drop_front(std::uint64_t count);
+        void forget_writer();
     };
     struct Read {
         std::uint64_t length = 0;
@@ -65,11 +66,7 @@ class ReadAssembler : public Assembler {
 
     std::size_t attribute(std::string_view bytes, std::uint64_t time, Wait wait);
     bool choose_write(std::string_view next_bytes, std::uint64_t time, Wait wait);
-    std::optional<std::size_t> find_far(std::string_view next_bytes, std::uint64_t time);
-    bool give_up_before(std::string_view next_bytes, std::uint64_t time);
-    bool was_given_up(const Write& write);
-    void take_back_given_up(std::string_view next_bytes);
-    void forget_given_up();
+    std::optional<std::size_t> find_far(std::string_view next_bytes, std::uint64_t time, Wait wait);
     void take_write(std::size_t index);
     void forget_late_writes(std::string_view next_bytes);
     [[nodiscard]] bool agree(const Write& write, std::string_view bytes) const;
@@ -91,7 +88,8 @@ class ReadAssembler : public Assembler {
     StreamSink& sink_;
     std::uint64_t next_ = 0;
     std::uint64_t held_bytes_ = 0;
-    std::uint64_t last_time_ = 0;
+    std::uint64_t last_time_ = 0;        // of what was recorded
+    std::uint64_t now_ = 0;              // or what time it is known to be
     std::uint64_t last_progress_ = 0;    // time of the last read, or of looking into the pipe
     std::uint64_t settled_written_ = 0;  // as the kernel counts, without shift_
     std::uint64_t settled_read_ = 0;
@@ -103,8 +101,8 @@ class ReadAssembler : public Assembler {
     std::deque<Write> writes_;             // not handed on, by position; all behind current_
     Write current_;                        // what is left of the write that the next bytes are of
     std::map<std::uint64_t, Read> reads_;  // disjoint, all at or after next_
-    std::deque<std::string> given_up_;     // bytes of writes that are still to be recorded
-    std::uint64_t next_far_search_ = 0;
+    bool in_doubt_ = false;                // the last write taken was not known by its bytes
+    std::uint64_t next_far_search_ = 0;    // not before; as now_
 };
 
 }  // namespace twinlog
