@@ -306,6 +306,33 @@ TEST_CASE("a pipe's bytes are what was read, its writers who wrote") {
         CHECK(stream.story() == "first  second");
         CHECK(stream.writers() == "2 1");
     }
+    SECTION("also where one that was counted between them is recorded last") {
+        stream.write(0, "line 4\n");
+        stream.write(14, "line 1\n");
+        stream.read(0, "line 1\n");
+        stream.write(7, "line 3\n");
+        stream.write(21, "line 2\n");
+        stream.write(28, "line 5\n");
+        stream.settle(35, 7);
+        stream.read(7, "line 2\nline 3\nline 4\nline 5\n");
+        CHECK(stream.writers() == "2 4 3 1 5");
+        CHECK_FALSE(stream.assembler.waits());
+    }
+    SECTION("however late") {
+        stream.write(0, "line 2\n");
+        stream.write(14, "line 1\n");
+        stream.read(0, "line 1\nline 2\n");
+        stream.write(21, "line 5\n");
+        stream.write(28, "line 4\n");
+        stream.read(14, "line 4\n");
+        CHECK(stream.writers() == "2 1");
+        stream.write(7, "line 3\n");
+        stream.settle(35, 21);
+        CHECK(stream.writers() == "2 1 4");
+        stream.read(21, "line 3\nline 5\n");
+        CHECK(stream.writers() == "2 1 4 5 3");
+        CHECK_FALSE(stream.assembler.waits());
+    }
     SECTION("but none whose bytes nobody knows is taken for one that came early") {
         stream.write(0, "aaaa");
         stream.write(4, "", 4, GapReason::zero_copy);

@@ -15,7 +15,7 @@ namespace {
 // A write that is larger than the pipe is recorded when it returns, after most of it was read. So
 // long and so much is held for the sake of knowing who wrote it: where 64 writers share two
 // processors, one that was preempted in its write comes round again in some 130 ms. Meanwhile the
-// others went on at 15 MB/s, and all of that is held twice, as it was written and as it was read.
+// others went on at 15 MB/s and more, all of it held twice, as it was written and as it was read.
 constexpr std::uint64_t attribution_wait_ns = 500'000'000;
 constexpr std::uint64_t attribution_hold = 8ULL << 20;
 
@@ -29,12 +29,17 @@ constexpr std::uint64_t more_than_a_pipe = 4ULL << 20;
 // was seen of 8 writers.
 constexpr std::size_t swap_window = 64;
 
+// Of how many that were taken before their turn is remembered whose turn it was: as many may be on
+// their way here.
+constexpr std::size_t most_early = 64;
+
 // One that was preempted before it was recorded may be behind thousands of others. These are
 // compared where bytes have waited for longer than a swap takes, and for a tenth of the time.
 constexpr std::uint64_t far_wait_ns = 5'000'000;
-constexpr std::size_t far_window = 1U << 15U;
+constexpr std::size_t far_window = 1U << 17U;
 constexpr std::uint64_t far_share = 10;
 constexpr std::uint64_t compare_ns = 100;  // of one write, out of the cache
+constexpr std::size_t last_searches = 64;  // beyond that share, at the end of a stream
 
 // Agreement of fewer bytes may be chance, of more is no more certain.
 constexpr std::size_t telling_length = 8;
@@ -73,6 +78,11 @@ void ReadAssembler::written(std::uint64_t position, std::string_view bytes, std:
                 .time = origin.time,
                 .writer = origin.writer,
                 .comm = std::string(origin.writer.comm)};
+    for (const Early& early : early_) {
+        if (write.position < early.position) {
+            write.position += static_cast<std::int64_t>(early.length);
+        }
+    }
     held_bytes_ += write.bytes.size();
     auto place = writes_.end();
     while (place != writes_.begin() && std::prev(place)->position > write.position) --place;
@@ -129,6 +139,7 @@ bool ReadAssembler::agree(const Write& write, std::string_view bytes) const {
 void ReadAssembler::shift_writes(std::int64_t distance) {
     shift_ += distance;
     for (Write& write : writes_) write.position += distance;
+    for (Early& early : early_) early.position += distance;
     if (current_.length == 0) return;
     // What is left of a write that was begun at a wrong place.
     current_.position += distance;
@@ -196,12 +207,32 @@ void ReadAssembler::forget_late_writes(std::string_view next_bytes) {
     }
 }
 
-// Makes the write current; those before it were recorded too early and come after it.
+// Once all that were counted before it have come and gone, wherever those that were taken later
+// have moved them.
+void ReadAssembler::forget_early() {
+    std::uint64_t moved = 0;
+    for (const Early& early : early_) moved += early.length;
+    while (!early_.empty() &&
+           early_.front().position + static_cast<std::int64_t>(moved) <= here()) {
+        moved -= early_.front().length;
+        early_.pop_front();
+    }
+}
+
+// Makes the write current; those before it were recorded too early and come after it, and so do
+// those that are still on their way here: records need not come in the order of their positions.
 void ReadAssembler::take_write(std::size_t index) {
     held_bytes_ -= current_.bytes.size();
     const auto taken = writes_.begin() + static_cast<std::ptrdiff_t>(index);
+    forget_early();
+    std::uint64_t known = 0;
     for (auto before = writes_.begin(); before != taken; ++before) {
         before->position += static_cast<std::int64_t>(taken->length);
+        known += before->length;
+    }
+    if (here() + static_cast<std::int64_t>(known) < taken->position) {
+        if (early_.size() == most_early) early_.pop_front();
+        early_.push_back({taken->position, taken->length});
     }
     current_ = std::move(*taken);
     current_.position = here();
@@ -258,9 +289,13 @@ bool ReadAssembler::choose_write(std::string_view next_bytes, std::uint64_t time
 std::optional<std::size_t> ReadAssembler::find_far(std::string_view next_bytes, std::uint64_t time,
                                                    Wait wait) {
     if (writes_.size() <= swap_window || writes_.size() > far_window ||
-        next_bytes.size() < telling_length || now_ < next_far_search_ ||
+        next_bytes.size() < telling_length ||
         (wait == Wait::for_writes && now_ < time + far_wait_ns)) {
         return std::nullopt;
+    }
+    if (now_ < next_far_search_) {
+        if (last_searches_ == 0) return std::nullopt;
+        --last_searches_;
     }
     next_far_search_ = now_ + writes_.size() * compare_ns * far_share;
     // The first one, as one and the same writer may have written the same again.
@@ -436,6 +471,7 @@ void ReadAssembler::look(const StreamEnds& ends, std::uint64_t at) {
 
 void ReadAssembler::end(const StreamEnds& ends, const StreamEnds& looked) {
     settle(ends);
+    last_searches_ = last_searches;
     hand_on(Wait::no_longer);
     align(looked);
     const std::uint64_t written = written_up_to();

@@ -59,6 +59,11 @@ class ReadAssembler : public Assembler {
         GapReason reason = GapReason::ring_full;
         std::uint64_t time = 0;
     };
+    // A write that was taken before others that were counted before it and have not come yet.
+    struct Early {
+        std::int64_t position;  // where it was counted, after those that were taken before
+        std::uint64_t length;
+    };
     enum class Wait : std::uint8_t { for_writes, no_longer };
     // Where neither a read nor a write has the bytes: a gap, at once or when no write can bring
     // them any more; or the end.
@@ -68,6 +73,7 @@ class ReadAssembler : public Assembler {
     bool choose_write(std::string_view next_bytes, std::uint64_t time, Wait wait);
     std::optional<std::size_t> find_far(std::string_view next_bytes, std::uint64_t time, Wait wait);
     void take_write(std::size_t index);
+    void forget_early();
     void forget_late_writes(std::string_view next_bytes);
     [[nodiscard]] bool agree(const Write& write, std::string_view bytes) const;
     void shift_writes(std::int64_t distance);
@@ -101,8 +107,10 @@ class ReadAssembler : public Assembler {
     std::deque<Write> writes_;             // not handed on, by position; all behind current_
     Write current_;                        // what is left of the write that the next bytes are of
     std::map<std::uint64_t, Read> reads_;  // disjoint, all at or after next_
+    std::deque<Early> early_;              // in the order in which they were taken
     bool in_doubt_ = false;                // the last write taken was not known by its bytes
-    std::uint64_t next_far_search_ = 0;    // not before; as now_
+    std::size_t last_searches_ = 0;
+    std::uint64_t next_far_search_ = 0;  // not before; as now_
 };
 
 }  // namespace twinlog
