@@ -278,9 +278,15 @@ bool ReadAssembler::choose_write(std::string_view next_bytes, std::uint64_t time
     // A write that was recorded late may still come, or the writer has changed its bytes.
     if (wait == Wait::for_writes && !next_bytes.empty()) return false;
     take_write(0);
-    // The only one has changed its bytes. Of several none is known: another one that was not
-    // recorded yet may be meant, and then the next ones, too, are not those that they seem to be.
-    in_doubt_ = !next_bytes.empty() && (in_doubt_ || !writes_.empty());
+    // Where all are one thread's, that one has changed its bytes. Of several none is known: another
+    // one that was not recorded yet may be meant, and then the next ones, too, are not what they
+    // seem to be.
+    const auto others =
+        writes_.begin() + static_cast<std::ptrdiff_t>(std::min(writes_.size(), swap_window));
+    in_doubt_ = !next_bytes.empty() &&
+                (in_doubt_ || std::any_of(writes_.begin(), others, [this](const Write& write) {
+                     return write.writer.tid != current_.writer.tid;
+                 }));
     if (in_doubt_) current_.forget_writer();
     return true;
 }
