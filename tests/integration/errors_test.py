@@ -188,8 +188,11 @@ class Errors(unittest.TestCase):
         self.directory.chmod(0o755)
         copy = shutil.copy(TWINLOG, self.directory / "twinlog")
         os.chmod(copy, 0o755)
+        theirs = self.directory / "theirs"
+        theirs.mkdir()
+        theirs.chmod(0o777)
         self.assertRefused(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", copy, "run",
-                            "--store", "/tmp/twinlog-of-nobody"], "root")
+                            "--store", theirs / "store"], "root")
 
     def test_missing_capability(self):
         self.assertRefused(["setpriv", "--bounding-set=-sys_admin,-bpf,-perfmon", *self.daemon()], "CAP_")
