@@ -140,10 +140,16 @@ since() {
 }
 
 number=0
+# The cases that are wanted, NAME/SINK; empty: all.
+only=
 # check NAME SINK EXPECTED_STATUS COMMAND…
 check() {
     name=$1 sink=$2 expected=$3
     shift 3
+    case " ${only:-$name/$sink} " in
+        *[[:space:]]"$name/$sink"[[:space:]]*) ;;
+        *) return ;;
+    esac
     number=$((number + 1))
     id=$(printf '%064x' $number)
     # shellcheck disable=SC2016 # the container's shell expands it

@@ -17,6 +17,7 @@
 
 #include "read/log_reader.h"
 #include "read/verify.h"
+#include "real_files.h"
 #include "store/gzip.h"
 #include "store/layout.h"
 #include "store/log_writer.h"
@@ -49,7 +50,7 @@ struct Fault {
     bool half = false;  // the first takes half of its bytes, if it is a write
 };
 
-class FaultyFileSystem : public FileSystem {
+class FaultyFileSystem : public RealFiles {
  public:
     explicit FaultyFileSystem(Fault fault = {}) : fault_(fault) {}
 
@@ -60,29 +61,29 @@ class FaultyFileSystem : public FileSystem {
 
     Result<UniqueFd> open_log(const std::string& path, mode_t mode) override {
         if (fails("open")) return fail_errno(path, "opening it");
-        return real_file_system().open_log(path, mode);
+        return RealFiles::open_log(path, mode);
     }
     Result<UniqueFd> make(const std::string& path, mode_t mode) override {
         if (fails("make")) return fail_errno(path, "making it");
-        return real_file_system().make(path, mode);
+        return RealFiles::make(path, mode);
     }
     ssize_t write(int fd, std::string_view bytes) override {
         const bool first = operations == fault_.first;
-        if (!fails("write")) return real_file_system().write(fd, bytes);
+        if (!fails("write")) return RealFiles::write(fd, bytes);
         if (!first || !fault_.half || bytes.size() < 2) return -1;
-        return real_file_system().write(fd, bytes.substr(0, bytes.size() / 2));
+        return RealFiles::write(fd, bytes.substr(0, bytes.size() / 2));
     }
     int truncate(int fd, std::uint64_t size) override {
-        return fails("truncate") ? -1 : real_file_system().truncate(fd, size);
+        return fails("truncate") ? -1 : RealFiles::truncate(fd, size);
     }
     int sync(int /*fd*/) override { return fails("sync") ? -1 : 0; }
     Status rename(const std::string& from, const std::string& to) override {
         if (fails("rename")) return fail_errno(from, "renaming it to " + to);
-        return real_file_system().rename(from, to);
+        return RealFiles::rename(from, to);
     }
     Status remove(const std::string& path) override {
         if (fails("remove")) return fail_errno(path, "removing it");
-        return real_file_system().remove(path);
+        return RealFiles::remove(path);
     }
 
  private:

@@ -18,6 +18,7 @@
 
 #include "base/workers.h"
 #include "format/docker_local.h"
+#include "real_files.h"
 #include "store/layout.h"
 #include "temp_directory.h"
 
@@ -27,7 +28,7 @@ namespace fs = std::filesystem;
 namespace {
 
 // The real one, with a disk that can be full and calls that can fail.
-class FailingFileSystem : public FileSystem {
+class FailingFileSystem : public RealFiles {
  public:
     std::optional<std::uint64_t> room;      // bytes until the disk is full
     std::size_t most_per_write = SIZE_MAX;  // short writes beyond that
@@ -41,12 +42,8 @@ class FailingFileSystem : public FileSystem {
 
     Result<UniqueFd> open_log(const std::string& path, mode_t mode) override {
         if (open_fails) return fail(Error{path, "opening it", ENOSPC, {}});
-        return real_file_system().open_log(path, mode);
+        return RealFiles::open_log(path, mode);
     }
-    Result<UniqueFd> make(const std::string& path, mode_t mode) override {
-        return real_file_system().make(path, mode);
-    }
-    int sync(int fd) override { return real_file_system().sync(fd); }
     ssize_t write(int fd, std::string_view bytes) override {
         ++writes;
         if (interrupts > 0) {
@@ -64,20 +61,19 @@ class FailingFileSystem : public FileSystem {
             bytes = bytes.substr(0, *room);
             *room -= bytes.size();
         }
-        return real_file_system().write(fd, bytes);
+        return RealFiles::write(fd, bytes);
     }
     int truncate(int fd, std::uint64_t size) override {
         if (truncate_fails) {
             errno = EIO;
             return -1;
         }
-        return real_file_system().truncate(fd, size);
+        return RealFiles::truncate(fd, size);
     }
     Status rename(const std::string& from, const std::string& to) override {
         if (rename_fails) return fail(Error{from, "renaming it", EROFS, {}});
-        return real_file_system().rename(from, to);
+        return RealFiles::rename(from, to);
     }
-    Status remove(const std::string& path) override { return real_file_system().remove(path); }
 };
 
 // One container's directory and what a test does with it.

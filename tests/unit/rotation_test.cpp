@@ -9,6 +9,7 @@
 #include <string>
 
 #include "format/docker_local.h"
+#include "real_files.h"
 #include "temp_directory.h"
 
 using namespace twinlog;
@@ -17,26 +18,12 @@ namespace fs = std::filesystem;
 namespace {
 
 // Somebody removes the log's second file right before it is renamed.
-class Meddled : public FileSystem {
+class Meddled : public RealFiles {
  public:
-    Result<UniqueFd> open_log(const std::string& path, mode_t mode) override {
-        return real_file_system().open_log(path, mode);
-    }
-    Result<UniqueFd> make(const std::string& path, mode_t mode) override {
-        return real_file_system().make(path, mode);
-    }
-    ssize_t write(int fd, std::string_view bytes) override {
-        return real_file_system().write(fd, bytes);
-    }
-    int truncate(int fd, std::uint64_t size) override {
-        return real_file_system().truncate(fd, size);
-    }
-    int sync(int fd) override { return real_file_system().sync(fd); }
     Status rename(const std::string& from, const std::string& to) override {
         if (from.ends_with(".2")) fs::remove(from);
-        return real_file_system().rename(from, to);
+        return RealFiles::rename(from, to);
     }
-    Status remove(const std::string& path) override { return real_file_system().remove(path); }
 };
 
 class Log {

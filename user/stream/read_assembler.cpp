@@ -261,16 +261,7 @@ bool ReadAssembler::choose_write(std::string_view next_bytes, std::uint64_t time
         current_ = Write{.position = here(), .length = unknown, .time = time};
         return true;
     }
-    const std::size_t window = std::min(writes_.size(), swap_window);
-    for (std::size_t i = 0; i < window && !next_bytes.empty(); ++i) {
-        // Of a write without bytes nothing can be said against its being the next.
-        if (i > 0 && writes_[i].bytes.empty()) continue;
-        if (!agree(writes_[i], next_bytes)) continue;
-        take_write(i);
-        in_doubt_ = false;
-        return true;
-    }
-    if (const auto index = find_far(next_bytes, time, wait)) {
+    if (const auto index = find_write(next_bytes, time, wait)) {
         take_write(*index);
         in_doubt_ = false;
         return true;
@@ -291,9 +282,16 @@ bool ReadAssembler::choose_write(std::string_view next_bytes, std::uint64_t time
     return true;
 }
 
-// Among those that were recorded long after they went into the pipe.
-std::optional<std::size_t> ReadAssembler::find_far(std::string_view next_bytes, std::uint64_t time,
-                                                   Wait wait) {
+// That agrees with the bytes: among those that may have swapped places, then among those that were
+// recorded long after they went into the pipe.
+std::optional<std::size_t> ReadAssembler::find_write(std::string_view next_bytes,
+                                                     std::uint64_t time, Wait wait) {
+    const std::size_t window = std::min(writes_.size(), swap_window);
+    for (std::size_t i = 0; i < window && !next_bytes.empty(); ++i) {
+        // Of a write without bytes nothing can be said against its being the next.
+        if (i > 0 && writes_[i].bytes.empty()) continue;
+        if (agree(writes_[i], next_bytes)) return i;
+    }
     if (writes_.size() <= swap_window || writes_.size() > far_window ||
         next_bytes.size() < telling_length ||
         (wait == Wait::for_writes && now_ < time + far_wait_ns)) {

@@ -71,7 +71,8 @@ class ReadAssembler : public Assembler {
 
     std::size_t attribute(std::string_view bytes, std::uint64_t time, Wait wait);
     bool choose_write(std::string_view next_bytes, std::uint64_t time, Wait wait);
-    std::optional<std::size_t> find_far(std::string_view next_bytes, std::uint64_t time, Wait wait);
+    std::optional<std::size_t> find_write(std::string_view next_bytes, std::uint64_t time,
+                                          Wait wait);
     void take_write(std::size_t index);
     void forget_early();
     void forget_late_writes(std::string_view next_bytes);
@@ -109,8 +110,8 @@ class ReadAssembler : public Assembler {
     std::map<std::uint64_t, Read> reads_;  // disjoint, all at or after next_
     std::deque<Early> early_;              // in the order in which they were taken
     bool in_doubt_ = false;                // the last write taken was not known by its bytes
-    std::size_t last_searches_ = 0;
-    std::uint64_t next_far_search_ = 0;  // not before; as now_
+    std::size_t last_searches_ = 0;        // how many more need not wait for that
+    std::uint64_t next_far_search_ = 0;    // not before; as now_
 };
 
 }  // namespace twinlog
