@@ -199,8 +199,7 @@ static __always_inline void mark_run(struct task_struct *task)
 		bpf_map_update_elem(&runs, &place.cgroup_key, &old, BPF_NOEXIST);
 }
 
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(on_exec, struct task_struct *task)
+static __always_inline int began_program(struct task_struct *task)
 {
 	if (register_new)
 		consider_run(task, true);
@@ -209,8 +208,7 @@ int BPF_PROG(on_exec, struct task_struct *task)
 
 /* Here, and not when the process has been reaped, because that comes by RCU and may take long. What
  * it and others of its namespace still hold open, the holders iterator tells. */
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(on_exit, struct task_struct *task)
+static __always_inline int ended_process(struct task_struct *task)
 {
 	u32 pid = task->tgid;
 	struct tw_init *init = bpf_map_lookup_elem(&inits, &pid);
@@ -236,6 +234,31 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	/* Without room the daemon finds out by itself: it looks for the processes now and then. */
 	bpf_map_delete_elem(&inits, &pid);
 	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task)
+{
+	return began_program(task);
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	return ended_process(task);
+}
+
+/* By way of perf, as in tracepoint.bpf.h. Both events are of the current task. */
+SEC("tp/sched/sched_process_exec")
+int on_exec_perf(void *event)
+{
+	return began_program(bpf_get_current_task_btf());
+}
+
+SEC("tp/sched/sched_process_exit")
+int on_exit_perf(void *event)
+{
+	return ended_process(bpf_get_current_task_btf());
 }
 
 /* Only the first process of a cgroup has its parent outside of it (or was put there by docker exec,

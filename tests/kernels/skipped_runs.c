@@ -1,7 +1,7 @@
 /* How many runs of a capture program the kernel skips where threads are preempted all the time: 64
- * writers and a reader of one pipe, two real-time threads that wake up every so often; then the
- * same with two more that do nothing but operations on a BPF map. Prints a line for each program
- * and load. */
+ * writers and a reader of one pipe, 8 that start programs, two real-time threads that wake up every
+ * so often; then the same with two more that do nothing but operations on a BPF map. Prints a line
+ * for each program and load. */
 #define _GNU_SOURCE
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
@@ -20,7 +20,8 @@
 
 enum {
     WRITERS = 64,
-    CHILDREN = WRITERS + 5,
+    STARTERS = 8,
+    CHILDREN = WRITERS + STARTERS + 5,
     SECONDS = 8,
     WRITE_SIZE = 100,
     SMALL_RING = 4 << 20,
@@ -57,6 +58,20 @@ static void write_for_ever(int pipe_end) {
 static void read_for_ever(int pipe_end) {
     char bytes[4096];
     while (read(pipe_end, bytes, sizeof bytes) > 0) continue;
+}
+
+static void start_programs_for_ever(int unused) {
+    (void)unused;
+    for (;;) {
+        pid_t child = vfork();
+        if (child < 0) die("vfork");
+        if (child == 0) {
+            execl("/bin/true", "true", NULL);
+            _exit(1);
+        }
+        int status = 0;
+        if (waitpid(child, &status, 0) < 0 || status != 0) die("/bin/true");
+    }
 }
 
 static void preempt_for_ever(int period_us) {
@@ -128,6 +143,7 @@ static void measure(const char* path, const char* name, bool with_maps) {
     child_count = 0;
     for (int i = 0; i < WRITERS; i++) start(write_for_ever, ends[1]);
     start(read_for_ever, ends[0]);
+    for (int i = 0; i < STARTERS; i++) start(start_programs_for_ever, 0);
     start(preempt_for_ever, FIRST_PERIOD_US);
     start(preempt_for_ever, SECOND_PERIOD_US);
     if (with_maps) {

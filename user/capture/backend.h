@@ -45,10 +45,11 @@ struct ReturnProgram {
 // What a backend is made of here.
 struct BackendPlan {
     Backend backend = Backend::tracepoint;
-    std::vector<const char*> programs;   // to be attached
-    std::vector<CallHook> hooks;         // to be attached, each for one system call
-    std::vector<ReturnProgram> returns;  // to be attached
-    const char* exit_program = nullptr;  // sees the exit of system calls
+    std::vector<const char*> programs;      // to be attached
+    std::vector<CallHook> hooks;            // to be attached, each for one system call
+    std::vector<ReturnProgram> returns;     // to be attached
+    std::vector<const char*> run_programs;  // to be attached last: these find containers
+    const char* exit_program = nullptr;     // sees the exit of system calls
     const char* way = nullptr;           // how the kernel runs them: tp_btf, perf, fexit, fprobes
     bool all_calls = false;              // that program is for all of them, or
     std::vector<SystemCall> left_calls;  // for these, which no hook sees

@@ -118,6 +118,7 @@ Result<BackendPlan> plan_fentry(const KernelProbe& kernel) {
     plan.backend = Backend::fentry;
     plan.exit_program = tracepoint->exit_program;
     plan.programs = tracepoint->programs;
+    plan.run_programs = tracepoint->run_programs;
 
     std::vector<CallHook> calls;
     const bool compat = kernel.knows_function(compat_mark);

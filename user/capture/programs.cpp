@@ -17,9 +17,6 @@ namespace {
 // So many streams at once can always have some of the ring, whatever others hold.
 constexpr std::uint64_t sure_shares = 256;
 
-// What finds containers, whatever the backend. Where they can be preempted, that costs another exec
-// on that processor its run at worst, and the daemon looks for containers then.
-constexpr std::array<const char*, 2> run_programs{"on_exit", "on_exec"};
 constexpr std::array<const char*, 3> iterators{"seed", "holders", "warm"};
 
 constexpr const char* doctor_hint = "`twinlog doctor` says what this kernel allows";
@@ -66,7 +63,7 @@ Result<Programs> Programs::load(const BackendPlan& plan, const Features& feature
         bpf_program__set_autoload(programs.find(name), true);
     };
     std::for_each(iterators.begin(), iterators.end(), use);
-    std::for_each(run_programs.begin(), run_programs.end(), use);
+    std::for_each(plan.run_programs.begin(), plan.run_programs.end(), use);
     std::for_each(plan.programs.begin(), plan.programs.end(), use);
     for (const CallHook& hook : plan.hooks) use(hook.program);
     for (const ReturnProgram& program : plan.returns) use(program.program);
@@ -151,7 +148,7 @@ Status Programs::attach() {
     }
     std::vector<const char*> rest = plan_.programs;
     if (exit_needed) rest.push_back(plan_.exit_program);
-    rest.insert(rest.end(), run_programs.begin(), run_programs.end());
+    rest.insert(rest.end(), plan_.run_programs.begin(), plan_.run_programs.end());
     for (const char* name : rest) {
         if (auto attached = attach(name, bpf_program__attach); !attached) return attached;
     }

@@ -38,6 +38,10 @@ Result<BackendPlan> plan_tracepoint(const KernelProbe& kernel) {
     if (kernel.knows_tracepoint("io_uring_complete")) {
         plan.programs.push_back(by_perf ? "on_io_uring_perf" : "on_io_uring");
     }
+    // Of a start two programs tell, where one may be skipped: what makes the kernel skip the one is
+    // not what makes it skip the other, and the second finds that it is known.
+    plan.run_programs = by_perf ? std::vector{"on_exit_perf", "on_exec", "on_exec_perf"}
+                                : std::vector{"on_exit", "on_exec"};
     return plan;
 }
 

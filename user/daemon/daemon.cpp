@@ -54,18 +54,29 @@ constexpr auto waiting_tick = 50ms;
 // part of the time goes into it.
 constexpr int look_share = 10;
 
-// An end that it did not tell is found by look_for_lost_ends(), and nothing is missing.
-constexpr const char* sees_ends = "on_exit";
+// Programs of which a skipped run costs nothing: an end that they did not tell is found by
+// look_for_lost_ends().
+constexpr std::array<const char*, 2> see_ends{"on_exit", "on_exit_perf"};
+constexpr const char* sees_starts = "on_exec";
+constexpr const char* sees_starts_too = "on_exec_perf";
 
 // "6 of on_sys_exit, 2 of on_exec": of programs that output may be missing for; empty if there are
 // no more.
 std::string more_missed(const MissedRuns& before, const MissedRuns& now) {
-    std::string text;
+    MissedRuns more;
     for (const auto& [program, count] : now) {
         const auto known = before.find(program);
-        const std::uint64_t more = count - (known == before.end() ? 0 : known->second);
-        if (more == 0 || program == sees_ends) continue;
-        text += (text.empty() ? "" : ", ") + std::to_string(more) + " of " + program;
+        more[program] = count - (known == before.end() ? 0 : known->second);
+    }
+    for (const char* program : see_ends) more.erase(program);
+    // One of the two that see a start is enough.
+    if (auto second = more.extract(sees_starts_too)) {
+        more[sees_starts] = std::min(more[sees_starts], second.mapped());
+    }
+    std::string text;
+    for (const auto& [program, count] : more) {
+        if (count == 0) continue;
+        text += (text.empty() ? "" : ", ") + std::to_string(count) + " of " + program;
     }
     return text;
 }
