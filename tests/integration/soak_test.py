@@ -1,7 +1,8 @@
 """A long run of mixed load: containers that write, restart and are followed, rotation, a daemon that is
 killed now and then. Every line is accounted for, and nothing grows. Short in CI; by hand, for example
 
-    SOAK_SECONDS=7200 SOAK_CONTAINERS=50 SOAK_KILL_SECONDS=300 python3 -B tests/integration/soak_test.py
+    SOAK_SECONDS=7200 SOAK_CONTAINERS=50 SOAK_KILL_SECONDS=300 SOAK_PAUSE_US=100000 \
+        python3 -B tests/integration/soak_test.py
 """
 
 import concurrent.futures
@@ -21,19 +22,22 @@ from harness import DaemonTestCase, Dockerd, bpftool
 SECONDS = int(os.environ.get("SOAK_SECONDS", "40"))
 CONTAINERS = int(os.environ.get("SOAK_CONTAINERS", "10"))
 KILL_SECONDS = int(os.environ.get("SOAK_KILL_SECONDS", "10"))
+PAUSE_US = int(os.environ.get("SOAK_PAUSE_US", "20000"))  # of a container after a line in each stream
 RESTART_SECONDS = 2  # a container each
 FOLLOWERS = 3
+# So that no line is rotated out: 64 KiB have some 700 of these short ones.
+MAX_FILES = 50 + SECONDS * 2 * 1000000 // PAUSE_US // 500
 
 # Each run counts from 1 and says at its end how far it came.
 WRITER = """trap 'stop=1' TERM; i=0
-while [ -z "$stop" ]; do i=$((i+1)); echo "$NAME out $i"; echo "$NAME err $i" >&2; usleep 20000; done
+while [ -z "$stop" ]; do i=$((i+1)); echo "$NAME out $i"; echo "$NAME err $i" >&2; usleep "$PAUSE_US"; done
 echo "$NAME end $i"; echo "$NAME end $i" >&2"""
 
 
 class Soak(DaemonTestCase):
     names = [f"soak-{os.getpid()}-{i}" for i in range(CONTAINERS)]
     # No other containers, so that what is counted is its own.
-    daemon_options = ("--max-size", "64k", "--max-file", "400",
+    daemon_options = ("--max-size", "64k", "--max-file", str(MAX_FILES),
                       *(word for name in names for word in ("--container", name)))
 
     @classmethod
@@ -102,7 +106,8 @@ class Soak(DaemonTestCase):
     def test_mixed_load(self):
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             ids = list(pool.map(lambda name: self.docker.start(
-                "sh", "-c", WRITER, driver="none", options=("--name", name, "-e", f"NAME={name}")), self.names))
+                "sh", "-c", WRITER, driver="none",
+                options=("--name", name, "-e", f"NAME={name}", "-e", f"PAUSE_US={PAUSE_US}")), self.names))
             self.runs = dict.fromkeys(ids, 1)
             first = self.settled_footprint()
             followers = self.follow_some([])
