@@ -6,8 +6,10 @@
 #include <sys/stat.h>
 
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <cstring>
 #include <deque>
+#include <filesystem>
 #include <map>
 #include <random>
 #include <string>
@@ -122,7 +124,7 @@ class Reader {
 };
 
 Spill open(const TempDirectory& directory, std::uint64_t limit, std::uint64_t of = instance) {
-    auto spill = Spill::open(directory / "spill", limit, of);
+    auto spill = Spill::open(directory / "spill", limit, 0, of);
     REQUIRE(spill);
     return std::move(*spill);
 }
@@ -269,7 +271,7 @@ TEST_CASE("spill: damage in the file is an error or a gap, never a crash") {
         for (int n = 0; n < 8; ++n) bad[chance() % 20'000] = static_cast<char>(chance());
         if (i % 4 == 0) bad.resize(chance() % bad.size());
         put_file(directory / "spill", bad);
-        auto spill = Spill::open(directory / "spill", 64 * chunk, instance);
+        auto spill = Spill::open(directory / "spill", 64 * chunk, 0, instance);
         if (!spill) continue;
         for (int slices = 0; slices < 1000 && spill->waits(); ++slices) {
             auto slice = spill->next();
@@ -339,10 +341,10 @@ TEST_CASE("spill: of a flood that its log would not keep the newest is left") {
 
 TEST_CASE("spill: the disk has no room") {
     // /dev/full takes nothing.
-    auto spill = Spill::open("/dev/full/spill", 64 * chunk, instance);
+    auto spill = Spill::open("/dev/full/spill", 64 * chunk, 0, instance);
     CHECK_FALSE(spill);
     const TempDirectory directory;
-    auto missing = Spill::open(directory / "none/spill", 64 * chunk, instance);
+    auto missing = Spill::open(directory / "none/spill", 64 * chunk, 0, instance);
     REQUIRE(missing);
     Traffic traffic;
     CHECK(missing->append(1, traffic.record(1, 100)) == Spill::Appended::failed);
@@ -350,4 +352,20 @@ TEST_CASE("spill: the disk has no room") {
     REQUIRE(error);
     CHECK(error->code == ENOENT);
     CHECK_FALSE(missing->take_error());
+}
+
+TEST_CASE("spill: the end of the disk is left to others") {
+    CHECK(Spill::left_free_of(2'000) == 100);
+    CHECK(Spill::left_free_of(std::uint64_t{1} << 50U) == std::uint64_t{1} << 30U);
+    const TempDirectory directory;
+    auto spill = Spill::open(directory / "spill", 64 * chunk, std::uint64_t{1} << 60U, instance);
+    REQUIRE(spill);
+    Traffic traffic;
+    CHECK(spill->append(1, traffic.record(1, 100)) == Spill::Appended::failed);
+    const auto error = spill->take_error();
+    REQUIRE(error);
+    CHECK(error->code == ENOSPC);
+    CHECK(spill->empty());
+    CHECK(spill->remove_if_empty());
+    CHECK_FALSE(std::filesystem::exists(directory / "spill"));
 }

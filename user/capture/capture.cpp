@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <string>
 #include <utility>
 
@@ -98,6 +100,18 @@ Result<Programs> load_first(const std::vector<BackendPlan>& plans, const Feature
         spdlog::warn("backend {}: {}", backend_name(plan.backend), programs.error().message());
     }
     return fail("backend", "there is none");
+}
+
+Result<Spill> open_spill(const CaptureOptions& options, std::uint64_t instance) {
+    std::uint64_t left_free = 0;
+    if (options.spill_size > 0) {
+        const std::string store = std::filesystem::path(options.spill).parent_path();
+        struct statvfs disk {};
+        if (::statvfs(store.c_str(), &disk) != 0)
+            return fail_errno(store, "asking how large it is");
+        left_free = Spill::left_free_of(disk.f_blocks * disk.f_frsize);
+    }
+    return Spill::open(options.spill, options.spill_size, left_free, instance);
 }
 
 }  // namespace
@@ -451,7 +465,7 @@ Result<std::unique_ptr<Capture>> Capture::load(const CaptureOptions& asked) {
     if (auto named = impl->name_instance(); !named) return pass_on(std::move(named));
     if (impl->taken_over) impl->recount();
     impl->warm_ring();
-    auto spill = Spill::open(impl->options.spill, impl->options.spill_size, impl->instance);
+    auto spill = open_spill(impl->options, impl->instance);
     if (!spill) return pass_on(std::move(spill));
     Ring ring = std::move(impl->rings[1]);
     impl->rings.pop_back();

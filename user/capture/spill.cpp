@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,6 +24,12 @@ constexpr mode_t file_mode = 0600;
 // Of a queue, ever; more is damage.
 constexpr std::uint64_t most_chunks = std::uint64_t{1} << 40U;
 constexpr std::size_t frame_header = BPF_RINGBUF_HDR_SZ;
+// Of the disk, left to others: a twentieth, as file systems do for root, but no more than they need
+// to go on for a while.
+constexpr std::uint64_t left_free_part = 20;
+constexpr std::uint64_t most_left_free = std::uint64_t{1} << 30U;
+// New chunks after which the disk is looked at again: 16 MiB, so little that looking costs nothing.
+constexpr std::uint32_t chunks_a_check = 64;
 
 std::uint64_t entry_offset(std::uint32_t chunk) {
     return head_size + chunk * entry_size;
@@ -75,10 +82,15 @@ std::optional<SpillFrame> first_frame(std::span<const std::byte> frames) {
     return SpillFrame{frames.subspan(frame_header, length), size};
 }
 
-Result<Spill> Spill::open(std::string path, std::uint64_t limit, std::uint64_t instance) {
+std::uint64_t Spill::left_free_of(std::uint64_t size) {
+    return std::min(size / left_free_part, most_left_free);
+}
+
+Result<Spill> Spill::open(std::string path, std::uint64_t limit, std::uint64_t left_free,
+                          std::uint64_t instance) {
     static_assert(sizeof(DiskHead) <= head_size && sizeof(DiskEntry) <= entry_size);
     static_assert(std::is_trivially_copyable_v<DiskEntry>);
-    Spill spill(std::move(path), limit, instance);
+    Spill spill(std::move(path), limit, left_free, instance);
     if (auto loaded = spill.load(); !loaded) return pass_on(std::move(loaded));
     return spill;
 }
@@ -305,6 +317,12 @@ Spill::Appended Spill::add_chunk(Queue& queue) {
         index = free_.back();
         free_.pop_back();
     } else {
+        if (index % chunks_a_check == 0) {
+            if (auto roomy = check_disk(); !roomy) {
+                error_ = std::move(roomy).error();
+                return Appended::failed;
+            }
+        }
         const auto place = static_cast<off_t>(chunk_offset(capacity_, index));
         // Blocks first: a page that finds none later would take its bytes with it.
         if (::fallocate(fd_.get(), 0, place, chunk_size) != 0) {
@@ -319,6 +337,15 @@ Spill::Appended Spill::add_chunk(Queue& queue) {
     ++used_chunks_;
     queue.chunks.push_back({.index = index});
     return Appended::taken;
+}
+
+Status Spill::check_disk() {
+    struct statvfs disk {};
+    if (::fstatvfs(fd_.get(), &disk) != 0) return fail_errno(path_, "asking what is free there");
+    if (disk.f_bavail * disk.f_frsize >= left_free_ + chunks_a_check * chunk_size) return {};
+    return fail(Error{
+        path_, "making it larger", ENOSPC,
+        "the last " + std::to_string(left_free_ >> 20U) + " MiB of that disk are left to others"});
 }
 
 void Spill::begin_frame(Queue& queue, std::span<const std::byte> frame) {

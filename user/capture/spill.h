@@ -1,5 +1,6 @@
 // Where records wait that the ring has no room for: a file in the store, used only while more is
-// written than can be formatted. What is in it outlives the process (the page cache keeps it; a
+// written than can be formatted. It fills at memory speed, in the page cache, and the kernel takes
+// it from there to the disk when it wants its memory back. What is in it outlives the process (a
 // power cut may cost it, as it costs what the ring held), so room in the ring can be given back at
 // once.
 //
@@ -67,10 +68,13 @@ class Spill {
         std::span<const std::byte> frames;
     };
 
-    // limit: bytes that the file may have, 0: it is never used. Takes up what is there if it
-    // belongs to this instance of the maps, else removes it: slots and runs mean nothing with
-    // others.
-    static Result<Spill> open(std::string path, std::uint64_t limit, std::uint64_t instance);
+    // limit: bytes that the file may have, 0: it is never used. left_free: bytes of the file system
+    // that it leaves to others. Takes up what is there if it belongs to this instance of the maps,
+    // else removes it: slots and runs mean nothing with others.
+    static Result<Spill> open(std::string path, std::uint64_t limit, std::uint64_t left_free,
+                              std::uint64_t instance);
+    // So many bytes should be left free of a file system that has so many.
+    static std::uint64_t left_free_of(std::uint64_t size);
 
     [[nodiscard]] bool usable() const { return limit_ >= chunk_size; }
 
@@ -150,8 +154,8 @@ class Spill {
         SpillSettled settled;
     };
 
-    Spill(std::string path, std::uint64_t limit, std::uint64_t instance)
-        : path_(std::move(path)), limit_(limit), instance_(instance) {}
+    Spill(std::string path, std::uint64_t limit, std::uint64_t left_free, std::uint64_t instance)
+        : path_(std::move(path)), limit_(limit), left_free_(left_free), instance_(instance) {}
 
     Status create();
     Status load();
@@ -159,6 +163,7 @@ class Spill {
     Queue& queue(std::uint64_t run);
     Appended make_room(Queue& queue, std::size_t size);
     Appended add_chunk(Queue& queue);
+    Status check_disk();
     void begin_frame(Queue& queue, std::span<const std::byte> frame);
     void drop_front(Queue& queue);
     void skip_old(Queue& queue);
@@ -172,6 +177,7 @@ class Spill {
 
     std::string path_;
     std::uint64_t limit_;
+    std::uint64_t left_free_;
     std::uint64_t instance_;
     UniqueFd fd_;
     std::uint32_t capacity_ = 0;       // chunks

@@ -27,7 +27,7 @@ struct Arguments {
     std::string backend = "auto";
     std::string max_size = "20m";
     std::string ring_size = "64m";
-    std::string spill = "1g";
+    std::string spill = "8g";
     std::string on_stop = "detach";
     std::string overload = "gap";
     bool finish = false;
@@ -144,7 +144,7 @@ Result<DaemonOptions> to_options(const Arguments& arguments) {
     options.capture.ring_size = *ring;
     auto spill = parse_binary_size(arguments.spill);
     if (!spill) {
-        return fail("--spill " + arguments.spill, spill.error().message(), "for example 1g, or 0");
+        return fail("--spill " + arguments.spill, spill.error().message(), "for example 8g, or 0");
     }
     if ((*spill != 0 && *spill < min_spill) || *spill > max_spill) {
         return fail("--spill " + arguments.spill, "not from 16m to 1t, nor 0: none");
@@ -258,9 +258,11 @@ CLI::App* add_command(CLI::App& app, Arguments& arguments) {
         ->type_name("SIZE")
         ->capture_default_str();
     command
-        ->add_option("--spill", arguments.spill,
-                     "Bytes of disk in the store for what comes faster than it can be written; 0: "
-                     "what the buffer has no room for is lost")
+        ->add_option(
+            "--spill", arguments.spill,
+            "Bytes of disk in the store for what comes faster than it can be written, for as "
+            "long as it waits; the last twentieth of the disk, or GiB, is not used; 0: what "
+            "the buffer has no room for is lost")
         ->type_name("SIZE")
         ->capture_default_str();
     command
