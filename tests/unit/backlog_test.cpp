@@ -8,11 +8,13 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "temp_directory.h"
@@ -137,6 +139,25 @@ class Daemon {
         const auto lock = backlog_->lock();
         backlog_->commit();
     }
+    // What the kernel says of the ring: somebody should look.
+    void ring_is_readable(bool readable) {
+        std::uint64_t count = 1;
+        const bool done = readable ? ::write(wake_.get(), &count, sizeof(count)) > 0
+                                   : ::read(wake_.get(), &count, sizeof(count)) > 0;
+        CHECK(done);
+    }
+    // The mover has given all room back; false after far more time than it needs.
+    bool mover_moves_all(const Kernel& kernel) {
+        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+        while (std::chrono::steady_clock::now() < deadline) {
+            {
+                const auto lock = backlog_->lock();
+                if (kernel.committed() == kernel.produced()) return true;
+            }
+            std::this_thread::yield();
+        }
+        return false;
+    }
 
     std::map<std::uint64_t, std::uint64_t> seen;  // by stream
     bool in_order = true;
@@ -224,6 +245,22 @@ TEST_CASE("backlog: what fills the ring goes through the spill, once and in orde
     kernel.put(0, 10);
     CHECK_FALSE(daemon.take_spill());
     daemon.take_ring(kernel);
+    CHECK(daemon.seen[1000] == kernel.states[0].read);
+    CHECK(daemon.in_order);
+}
+
+TEST_CASE("backlog: the mover goes on while the recorder is kept from running") {
+    const TempDirectory directory;
+    Kernel kernel;
+    Daemon daemon(kernel, directory / "spill", 64 * Spill::chunk_size);
+    while (kernel.produced() < ring_size / 3) kernel.put(0, 10'000);
+    daemon.ring_is_readable(true);
+    REQUIRE(daemon.mover_moves_all(kernel));
+    // The recorder, which was woken as well, has not run: what follows wakes nobody.
+    daemon.ring_is_readable(false);
+    while (kernel.produced() < 2 * ring_size / 3) kernel.put(0, 10'000);
+    CHECK(daemon.mover_moves_all(kernel));
+    CHECK(daemon.take_spill());
     CHECK(daemon.seen[1000] == kernel.states[0].read);
     CHECK(daemon.in_order);
 }

@@ -84,7 +84,9 @@ void Backlog::run_mover() {
         {
             const auto held = lock();
             spills();
-            idle = !reader_busy_ && unread() == 0;
+            // Where it has moved the first record, nobody is woken by those that follow until the
+            // recorder has run.
+            idle = !reader_busy_ && unread() == 0 && !spills_;
             more = spills_ && !refused_ && unread() >= move_batch;
         }
         if (more) continue;

@@ -532,10 +532,11 @@ Result<bool> Capture::wait(int other_fd, std::chrono::milliseconds at_most) {
     }
     // Records that are kept uncommitted make the rings readable all the time.
     const bool busy = impl.busy || uncommitted || waits;
-    // Said before the kernel checks the rings, so no record falls between.
+    // Said before the kernel checks the rings, so no record falls between. While the mover may
+    // sleep the flag is up, else nobody would wake it before this thread runs again.
     if (!busy) {
-        impl.backlog->set_reader_busy(false);
         std::atomic_ref(*waits_flag).store(1, std::memory_order_seq_cst);
+        impl.backlog->set_reader_busy(false);
     }
     auto timeout = busy ? std::min(busy_tick, at_most) : at_most;
     if (waits) timeout = {};
@@ -543,8 +544,8 @@ Result<bool> Capture::wait(int other_fd, std::chrono::milliseconds at_most) {
         ::epoll_wait(busy ? impl.other_epoll.get() : impl.all_epoll.get(), ready.data(),
                      static_cast<int>(ready.size()), static_cast<int>(timeout.count()));
     if (!busy) {
-        std::atomic_ref(*waits_flag).store(0, std::memory_order_relaxed);
         impl.backlog->set_reader_busy(true);
+        std::atomic_ref(*waits_flag).store(0, std::memory_order_relaxed);
     }
     if (count < 0 && errno != EINTR) return fail_errno("BPF ring", "waiting for it");
     for (int i = 0; i < count; ++i) {
@@ -589,10 +590,11 @@ void Capture::may_skip(std::uint64_t run, std::uint64_t kept) {
 }
 
 void Capture::tidy_spill() {
-    const auto lock = impl_->backlog->lock();
-    if (auto removed = impl_->backlog->spill().remove_if_empty(); !removed) {
-        spdlog::error("{}", removed.error().message());
-    }
+    const auto removed = [&] {
+        const auto lock = impl_->backlog->lock();
+        return impl_->backlog->spill().remove_if_empty();
+    }();
+    if (!removed) spdlog::error("{}", removed.error().message());
 }
 
 const RingFill& Capture::fill() const {

@@ -592,11 +592,11 @@ bool Spill::waits(std::uint64_t run) const {
     return queue != queues_.end() && queue->second.read < queue->second.written;
 }
 
-Status Spill::remove_if_empty() {
-    if (!fd_.valid() || !queues_.empty()) return {};
-    fd_.reset();
+Result<UniqueFd> Spill::remove_if_empty() {
+    if (!fd_.valid() || !queues_.empty()) return UniqueFd();
+    UniqueFd removed = std::move(fd_);
     if (::unlink(path_.c_str()) != 0) return fail_errno(path_, "removing it");
-    return {};
+    return removed;
 }
 
 }  // namespace twinlog
