@@ -84,6 +84,18 @@ def wait_until(holds, what):
         time.sleep(0.002)
 
 
+def stop_process(pid):
+    """SIGSTOP, and until it has come to all threads: the one that it is given to may have to wait for a
+    processor, and the others go on meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+
+    def stopped():
+        return all("T" == status.read_text().rsplit(") ", 1)[1][0]
+                   for status in pathlib.Path(f"/proc/{pid}/task").glob("*/stat"))
+
+    wait_until(stopped, f"process {pid} has stopped")
+
+
 def system_call(pid):
     """The number of the call in which the process sleeps, None while it runs."""
     text = pathlib.Path(f"/proc/{pid}/syscall").read_text().split()

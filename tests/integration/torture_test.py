@@ -13,7 +13,7 @@ import tty
 import unittest
 
 import harness
-from harness import DockerTestCase, read_line, text_of, wait_until, writer_of
+from harness import DockerTestCase, read_line, stop_process, text_of, wait_until, writer_of
 
 HOST = ("-v", "/usr:/usr:ro")
 # Docker's profile may forbid io_uring.
@@ -272,7 +272,7 @@ class Outsiders(ControlledTestCase):
         puppet, container, pid = self.controlled()
         follower = self.followed(container)
         shim = self.shim_of(pid)
-        os.kill(shim, signal.SIGSTOP)
+        stop_process(shim)
         try:
             puppet.do("say", 1, "stuck")
             self.assertEqual(puppet.do("block", 1, 50000, 0), 50000)
@@ -285,7 +285,7 @@ class Outsiders(ControlledTestCase):
             os.kill(shim, signal.SIGCONT)
         for i in range(100):
             puppet.do("say", 1, f"after {i}")
-        os.kill(shim, signal.SIGSTOP)
+        stop_process(shim)
         puppet.do("put", 1, "stuck again, ")
         puppet.do("send", 1, 1000, 5000)
         puppet.do("say", 1, "and more")
@@ -294,12 +294,41 @@ class Outsiders(ControlledTestCase):
         self.assertEqual(self.docker.wait(container), 0)
         self.compare_ended(container)
 
+    def test_many_write_while_the_reader_is_stuck(self):
+        """Of writes at the same time the pipe alone knows which came first."""
+        puppet = self.puppet()
+        for name in ("go", "wrote"):
+            os.mkfifo(f"{puppet.directory}/{name}")
+        container = self.docker.start(
+            "sh", "-c", "echo begin; read go </ctl/go; writer many 64 60; echo >/ctl/wrote; read end </ctl/go",
+            options=("-v", f"{puppet.directory}:/ctl"))
+        follower = self.followed(container)
+        pid = self.twinlog.info(container)["init_pid"]
+        go = open(f"{puppet.directory}/go", "wb", buffering=0)
+        # Nobody has to wait for room.
+        with open(f"/proc/{pid}/fd/1", "wb", buffering=0) as stdout:
+            fcntl.fcntl(stdout, fcntl.F_SETPIPE_SZ, 1 << 20)
+        shim = self.shim_of(pid)
+        stop_process(shim)
+        try:
+            go.write(b"\n")
+            with open(f"{puppet.directory}/wrote", "rb") as wrote:
+                wrote.read()
+            stuck = [read_line(follower.stdout) for _ in range(64 * 60)]
+        finally:
+            os.kill(shim, signal.SIGCONT)
+        go.write(b"\n")
+        go.close()
+        self.assertEqual(self.docker.wait(container), 0)
+        self.compare_ended(container)
+        self.assertEqual(self.docker.logs(container)[0], b"begin\n" + b"".join(stuck))
+
     def test_a_reader_that_is_killed(self):
         """What was in the pipe then dockerd never had."""
         puppet, container, pid = self.controlled()
         follower = self.followed(container)
         shim = self.shim_of(pid)
-        os.kill(shim, signal.SIGSTOP)
+        stop_process(shim)
         puppet.do("say", 1, "in the pipe")
         puppet.do("block", 1, 30000, 0)
         puppet.do("put", 1, "to the last byte")
@@ -338,7 +367,7 @@ class Attach(ControlledTestCase):
         puppet, container, pid = self.controlled()
         follower = self.followed(container)
         shim = self.shim_of(pid)
-        os.kill(shim, signal.SIGSTOP)
+        stop_process(shim)
         try:
             self.assertEqual(puppet.do("block", 1, 65536, 0), 65536)
             if also_blocked:

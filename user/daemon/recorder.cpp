@@ -262,6 +262,19 @@ bool Recorder::anybody_stuck(std::uint64_t now) const {
     });
 }
 
+// What the stream still misses of its pipe's bytes, to be confirmed at the next look. False:
+// nothing.
+bool Recorder::peek_at(StreamRecorder& stream, const StreamsLook& look) const {
+    const StreamEnds ends = look.ends_of(stream.file());
+    if (!stream.wants_peek(ends)) return false;
+    std::string bytes = peek_into(stream.file(), look);
+    // While somebody is at work there, nobody knows which bytes these are.
+    if (capture_.ends(stream.file().slot).read != ends.read) bytes.clear();
+    const bool some = !bytes.empty();
+    stream.peeked(ends, std::move(bytes), look.at);
+    return some;
+}
+
 void Recorder::look_at_stuck(const StreamsLook& look) {
     for (auto& [key, run] : runs_) {
         if (is_behind(key)) continue;
@@ -269,12 +282,13 @@ void Recorder::look_at_stuck(const StreamsLook& look) {
             if (stream == nullptr || !stream->assembler().is_stuck(look.at)) continue;
             const StreamEnds ends = look.ends_of(stream->file());
             stream->confirm_peek(ends);
+            // The pipe has them in the order that counts. What the writes say has to do where bytes
+            // were taken out unseen, or a writer is in the middle of its write: nobody knows then
+            // which bytes lie in it.
+            const bool all_there = ends.unread && ends.written == ends.read + *ends.unread;
+            if (all_there && peek_at(*stream, look)) continue;
             stream->assembler().look(ends, look.at);
-            if (!stream->wants_peek(ends)) continue;
-            std::string bytes = peek_into(stream->file(), look);
-            // While somebody is at work there, nobody knows which bytes these are.
-            if (capture_.ends(stream->file().slot).read != ends.read) bytes.clear();
-            stream->peeked(ends, std::move(bytes), look.at);
+            peek_at(*stream, look);
         }
     }
 }

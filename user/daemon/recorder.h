@@ -137,6 +137,7 @@ class Recorder : public CaptureSink {
         std::uint64_t ended_at = 0;        // CLOCK_BOOTTIME ns; 0: running
     };
 
+    bool peek_at(StreamRecorder& stream, const StreamsLook& look) const;
     Result<std::shared_ptr<ContainerLog>> open_log(ContainerInfo info);
     Result<std::unique_ptr<LogWriter>> open_writer(const ContainerInfo& info);
     void add_stream(Run& run, Source source);
