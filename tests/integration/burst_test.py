@@ -1,6 +1,6 @@
 """More than can be written: bursts of many rings, floods that do not end, and what lies beside them.
 The daemon is kept behind by more formats than it can write at the speed of a pipe, and the ring is
-small, so that all of it goes through the spill."""
+small, so that all of it goes through the spill, in memory first and then on the disk."""
 
 import os
 import pathlib
@@ -15,6 +15,8 @@ from harness import TOOLS, DaemonTestCase, Twinlog, gap_of, text_of
 
 SLOW = ("--format", "json-file,cri,raw", "--no-compress")
 LINE = 65536
+# Of a file system in memory a daemon takes a quarter: all of a burst.
+MEMORY = 1 << 30
 
 
 class Writer:
@@ -72,6 +74,14 @@ class Writer:
 class Burst(DaemonTestCase):
     @classmethod
     def before_daemon(cls):
+        """As systemd does with RuntimeDirectory=."""
+        cls.files = {}
+        cls.memory = pathlib.Path(tempfile.mkdtemp(prefix="twinlog-memory-"))
+        cls.addClassCleanup(cls.memory.rmdir)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={MEMORY},mode=0700", "tmpfs", cls.memory], check=True)
+        cls.addClassCleanup(subprocess.run, ["umount", cls.memory], check=True)
+        os.environ["RUNTIME_DIRECTORY"] = str(cls.memory)
+        cls.addClassCleanup(os.environ.pop, "RUNTIME_DIRECTORY")
         cls.daemon_options = ("--container", "none-has-this-name")
 
     def writer(self, *command, **options):
@@ -81,10 +91,18 @@ class Burst(DaemonTestCase):
 
     def daemon_of(self, *writers, ring="32m", options=()):
         pids = [word for writer in writers for word in ("--pid", writer.process.pid)]
-        return self.daemon(*pids, "--ring-size", ring, *SLOW, *options)
+        daemon = self.daemon(*pids, "--ring-size", ring, *SLOW, *options)
+        self.files[daemon] = self.memory / f"{daemon.pins().name}.spill"
+        return daemon
 
-    def spill_of(self, daemon):
+    def spill_in_memory(self, daemon):
+        return self.files[daemon]
+
+    def spill_on_disk(self, daemon):
         return daemon.store / "spill"
+
+    def spills(self, daemon):
+        return self.spill_in_memory(daemon).exists() or self.spill_on_disk(daemon).exists()
 
     def check_whole(self, daemon, writer):
         out, _ = daemon.whole_logs(writer.container)
@@ -96,34 +114,66 @@ class Burst(DaemonTestCase):
     def test_many_rings(self):
         burst = self.writer("burst", 2500, LINE)
         daemon = self.daemon_of(burst, options=("--max-size", "-1"))
-        self.assertFalse(self.spill_of(daemon).exists())
+        self.assertFalse(self.spills(daemon))
         burst.go()
-        harness.wait_until(self.spill_of(daemon).exists, "the spill")
+        harness.wait_until(self.spill_in_memory(daemon).exists, "the spill")
         burst.wait()
         self.check_whole(daemon, burst)
+        self.assertFalse(self.spill_on_disk(daemon).exists())
         self.assertEqual(daemon.stop(), 0)
-        self.assertFalse(self.spill_of(daemon).exists())
+        self.assertFalse(self.spills(daemon))
+
+    def test_more_than_memory(self):
+        burst = self.writer("burst", 2500, LINE)
+        daemon = self.daemon_of(burst, options=("--max-size", "-1", "--spill-memory", "16m"))
+        burst.go()
+        harness.wait_until(self.spill_on_disk(daemon).exists, "the spill on the disk")
+        self.assertLess(self.spill_in_memory(daemon).stat().st_size, 17 << 20)
+        burst.wait()
+        self.check_whole(daemon, burst)
+
+    def test_no_memory(self):
+        burst = self.writer("burst", 1000, LINE)
+        daemon = self.daemon_of(burst, options=("--max-size", "-1", "--spill-memory", "0"))
+        burst.go()
+        harness.wait_until(self.spill_on_disk(daemon).exists, "the spill on the disk")
+        self.assertFalse(self.spill_in_memory(daemon).exists())
+        burst.wait()
+        self.check_whole(daemon, burst)
+
+    def test_nobody_comes_after_it(self):
+        """What a killed daemon left in memory goes with its pins."""
+        burst = self.writer("burst", 2500, LINE)
+        daemon = self.daemon_of(burst)
+        burst.go()
+        harness.wait_until(self.spill_in_memory(daemon).exists, "the spill")
+        daemon.stop(signal.SIGKILL)
+        burst.wait()
+        self.assertTrue(self.spill_in_memory(daemon).exists())
+        daemon("stop")
+        self.assertFalse(self.spill_in_memory(daemon).exists())
 
     def test_stopped_while_it_is_behind(self):
         burst = self.writer("burst", 2500, LINE)
         daemon = self.daemon_of(burst, options=("--max-size", "-1"))
         burst.go()
-        harness.wait_until(self.spill_of(daemon).exists, "the spill")
+        harness.wait_until(lambda: self.spills(daemon), "the spill")
         burst.wait()
         self.assertEqual(daemon.stop(), 0)
         self.check_whole(daemon, burst)
-        self.assertFalse(self.spill_of(daemon).exists())
+        self.assertFalse(self.spills(daemon))
 
     def test_killed_while_it_is_behind(self):
         burst = self.writer("burst", 2500, LINE)
-        options = ("--max-size", "-1")
+        # A part of it in memory, a part on the disk.
+        options = ("--max-size", "-1", "--spill-memory", "64m")
         daemon = self.daemon_of(burst, options=options)
         burst.go()
-        harness.wait_until(self.spill_of(daemon).exists, "the spill")
+        harness.wait_until(lambda: self.spills(daemon), "the spill")
         # All of it: while no daemon runs there is the ring alone.
         burst.written()
         kills = 0
-        while kills < 4 and self.spill_of(daemon).exists():
+        while kills < 4 and self.spills(daemon):
             daemon.stop(signal.SIGKILL)
             kills += 1
             daemon.start("--pid", burst.process.pid, "--ring-size", "32m", *SLOW, *options)
@@ -140,7 +190,8 @@ class Burst(DaemonTestCase):
         # No more than what every stream always has of the ring: 128 KiB, and each line comes twice.
         quiet = self.writer("burst", 100, 501)
         daemon = self.daemon_of(flood, quiet,
-                                options=("--spill", "16m", "--max-size", "20m", "--max-file", "40"))
+                                options=("--spill", "16m", "--spill-memory", "0",
+                                         "--max-size", "20m", "--max-file", "40"))
         flood.go()
 
         def lost():

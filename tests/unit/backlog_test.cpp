@@ -97,7 +97,7 @@ class Daemon {
  public:
     Daemon(Kernel& kernel, const std::string& spill, std::uint64_t limit)
         : wake_(::eventfd(0, EFD_CLOEXEC)) {
-        auto opened = Spill::open(spill, limit, 0, instance);
+        auto opened = Spill::open({}, {spill, limit}, instance);
         REQUIRE(opened);
         auto made =
             Backlog::open(kernel.ring(), wake_.get(), ring_size, kernel.states, std::move(*opened));
@@ -273,7 +273,7 @@ TEST_CASE("backlog: what is in the ring and in the spill comes once after a cras
     const std::uint64_t moved = kernel.states[0].read;
     {
         // By hand what a daemon does, up to the point where it is killed.
-        auto spill = Spill::open(directory / "spill", 64 * Spill::chunk_size, 0, instance);
+        auto spill = Spill::open({}, {directory / "spill", 64 * Spill::chunk_size}, instance);
         REQUIRE(spill);
         Ring ring = kernel.ring();
         for (auto payload = ring.next(kernel.produced()); !payload.empty();

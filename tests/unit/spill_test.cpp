@@ -3,7 +3,6 @@
 #include "capture/spill.h"
 
 #include <linux/bpf.h>
-#include <sys/stat.h>
 
 #include <catch2/catch.hpp>
 #include <cerrno>
@@ -15,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "capture/spill_place.h"
 #include "temp_directory.h"
 
 using namespace twinlog;
@@ -123,15 +123,15 @@ class Reader {
     Spill& spill_;
 };
 
-Spill open(const TempDirectory& directory, std::uint64_t limit, std::uint64_t of = instance) {
-    auto spill = Spill::open(directory / "spill", limit, 0, of);
+Spill open(const TempDirectory& directory, std::uint64_t limit, std::uint64_t of = instance,
+           std::uint64_t memory = 0) {
+    auto spill = Spill::open({directory / "memory", memory}, {directory / "spill", limit}, of);
     REQUIRE(spill);
     return std::move(*spill);
 }
 
-bool exists(const TempDirectory& directory) {
-    struct stat status {};
-    return ::stat((directory / "spill").c_str(), &status) == 0;
+bool exists(const TempDirectory& directory, const char* name = "spill") {
+    return std::filesystem::exists(directory / name);
 }
 
 }  // namespace
@@ -162,9 +162,10 @@ TEST_CASE("spill: nothing is there while nothing is in it") {
 TEST_CASE("spill: any sizes of any runs come out whole and in order") {
     const TempDirectory directory;
     const unsigned seed = GENERATE(1U, 2U, 3U, 4U);
+    const std::size_t memory = GENERATE(0U, 5U, 500U);
     std::mt19937 chance(seed);
     Traffic traffic;
-    Spill spill = open(directory, 512 * chunk);
+    Spill spill = open(directory, 512 * chunk, instance, memory * chunk);
     Reader reader(spill);
     const std::vector<std::size_t> sizes = {0, 1, 100, 4096, 65536, chunk - 80, chunk, 1 << 20};
     for (int round = 0; round < 60; ++round) {
@@ -203,12 +204,57 @@ TEST_CASE("spill: runs take turns, what is settled stays in its place") {
     CHECK(reader.settled[0].read == 10);
 }
 
+TEST_CASE("spill: memory comes first, and again as soon as it has room") {
+    const TempDirectory directory;
+    Traffic traffic;
+    Spill spill = open(directory, 64 * chunk, instance, 2 * chunk);
+    CHECK_FALSE(exists(directory, "memory"));
+    const auto append_chunk = [&](std::uint64_t run) {
+        const std::size_t heads = TW_RING_ROOM(sizeof(tw_data));
+        REQUIRE(spill.append(run, traffic.record(run, chunk - heads)) == Spill::Appended::taken);
+        REQUIRE(spill.flush(traffic.end()));
+    };
+    append_chunk(1);
+    append_chunk(2);
+    CHECK(exists(directory, "memory"));
+    CHECK_FALSE(exists(directory));
+    append_chunk(2);
+    CHECK(exists(directory));
+    CHECK(spill.used() == 3 * chunk);
+    const auto on_disk = std::filesystem::file_size(directory / "spill");
+    Reader reader(spill);
+    reader.read(1);
+    append_chunk(3);
+    CHECK(std::filesystem::file_size(directory / "spill") == on_disk);
+    reader.read();
+    for (std::uint64_t run = 1; run <= 3; ++run) CHECK(reader.next[run] == traffic.position(run));
+    REQUIRE(spill.remove_if_empty());
+    CHECK_FALSE(exists(directory));
+    CHECK_FALSE(exists(directory, "memory"));
+}
+
+TEST_CASE("spill: without memory there is the disk, without the disk nothing") {
+    const TempDirectory directory;
+    Traffic traffic;
+    auto spill = Spill::open({directory / "none/memory", 64 * chunk},
+                             {directory / "spill", 64 * chunk}, instance);
+    REQUIRE(spill);
+    REQUIRE(spill->append(1, traffic.record(1, 100)) == Spill::Appended::taken);
+    REQUIRE(spill->flush(traffic.end()));
+    CHECK_FALSE(spill->take_error());
+    CHECK(exists(directory));
+    auto none = Spill::open({directory / "memory", 64 * chunk}, {directory / "other", 0}, instance);
+    REQUIRE(none);
+    CHECK_FALSE(none->usable());
+}
+
 TEST_CASE("spill: a daemon takes up what another one left") {
     const TempDirectory directory;
+    const std::size_t memory = GENERATE(0U, 3U, 500U);
     Traffic traffic;
     std::uint64_t before = 0;
     {
-        Spill spill = open(directory, 256 * chunk);
+        Spill spill = open(directory, 256 * chunk, instance, memory * chunk);
         for (int i = 0; i < 100; ++i) {
             REQUIRE(spill.append(1, traffic.record(1, 50'000)) == Spill::Appended::taken);
             REQUIRE(spill.append(2, traffic.record(2, 50)) == Spill::Appended::taken);
@@ -223,7 +269,7 @@ TEST_CASE("spill: a daemon takes up what another one left") {
         REQUIRE(spill.append(1, traffic.record(1, 50'000)) == Spill::Appended::taken);
     }
     const std::uint64_t unflushed = 50'000;
-    Spill spill = open(directory, 256 * chunk);
+    Spill spill = open(directory, 256 * chunk, instance, memory * chunk);
     const std::uint64_t end = traffic.end() - TW_RING_ROOM(sizeof(tw_data) + unflushed);
     CHECK(spill.knows(1, end));
     CHECK(spill.knows(2, 10));
@@ -271,7 +317,7 @@ TEST_CASE("spill: damage in the file is an error or a gap, never a crash") {
         for (int n = 0; n < 8; ++n) bad[chance() % 20'000] = static_cast<char>(chance());
         if (i % 4 == 0) bad.resize(chance() % bad.size());
         put_file(directory / "spill", bad);
-        auto spill = Spill::open(directory / "spill", 64 * chunk, 0, instance);
+        auto spill = Spill::open({}, {directory / "spill", 64 * chunk}, instance);
         if (!spill) continue;
         for (int slices = 0; slices < 1000 && spill->waits(); ++slices) {
             auto slice = spill->next();
@@ -341,10 +387,10 @@ TEST_CASE("spill: of a flood that its log would not keep the newest is left") {
 
 TEST_CASE("spill: the disk has no room") {
     // /dev/full takes nothing.
-    auto spill = Spill::open("/dev/full/spill", 64 * chunk, 0, instance);
+    auto spill = Spill::open({}, {"/dev/full/spill", 64 * chunk}, instance);
     CHECK_FALSE(spill);
     const TempDirectory directory;
-    auto missing = Spill::open(directory / "none/spill", 64 * chunk, 0, instance);
+    auto missing = Spill::open({}, {directory / "none/spill", 64 * chunk}, instance);
     REQUIRE(missing);
     Traffic traffic;
     CHECK(missing->append(1, traffic.record(1, 100)) == Spill::Appended::failed);
@@ -355,10 +401,11 @@ TEST_CASE("spill: the disk has no room") {
 }
 
 TEST_CASE("spill: the end of the disk is left to others") {
-    CHECK(Spill::left_free_of(2'000) == 100);
-    CHECK(Spill::left_free_of(std::uint64_t{1} << 50U) == std::uint64_t{1} << 30U);
+    CHECK(left_free_of(2'000) == 100);
+    CHECK(left_free_of(std::uint64_t{1} << 50U) == std::uint64_t{1} << 30U);
     const TempDirectory directory;
-    auto spill = Spill::open(directory / "spill", 64 * chunk, std::uint64_t{1} << 60U, instance);
+    auto spill =
+        Spill::open({}, {directory / "spill", 64 * chunk, std::uint64_t{1} << 60U}, instance);
     REQUIRE(spill);
     Traffic traffic;
     CHECK(spill->append(1, traffic.record(1, 100)) == Spill::Appended::failed);

@@ -8,7 +8,6 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,7 +15,6 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <string>
 #include <utility>
 
@@ -100,18 +98,6 @@ Result<Programs> load_first(const std::vector<BackendPlan>& plans, const Feature
         spdlog::warn("backend {}: {}", backend_name(plan.backend), programs.error().message());
     }
     return fail("backend", "there is none");
-}
-
-Result<Spill> open_spill(const CaptureOptions& options, std::uint64_t instance) {
-    std::uint64_t left_free = 0;
-    if (options.spill_size > 0) {
-        const std::string store = std::filesystem::path(options.spill).parent_path();
-        struct statvfs disk {};
-        if (::statvfs(store.c_str(), &disk) != 0)
-            return fail_errno(store, "asking how large it is");
-        left_free = Spill::left_free_of(disk.f_blocks * disk.f_frsize);
-    }
-    return Spill::open(options.spill, options.spill_size, left_free, instance);
 }
 
 }  // namespace
@@ -465,7 +451,7 @@ Result<std::unique_ptr<Capture>> Capture::load(const CaptureOptions& asked) {
     if (auto named = impl->name_instance(); !named) return pass_on(std::move(named));
     if (impl->taken_over) impl->recount();
     impl->warm_ring();
-    auto spill = open_spill(impl->options, impl->instance);
+    auto spill = Spill::open(impl->options.spill_memory, impl->options.spill, impl->instance);
     if (!spill) return pass_on(std::move(spill));
     Ring ring = std::move(impl->rings[1]);
     impl->rings.pop_back();

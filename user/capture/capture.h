@@ -15,6 +15,7 @@
 #include "base/result.h"
 #include "capture/backend.h"
 #include "capture/pins.h"
+#include "capture/spill_file.h"
 #include "record.h"
 #include "stream/assembler.h"
 
@@ -45,8 +46,8 @@ struct CaptureOptions {
     bool new_containers = true;             // register containers that start later
     Backend backend = Backend::automatic;
     Pins pins;                     // where maps and programs outlive the daemon
-    std::string spill = {};        // file for what the ring has no room for
-    std::uint64_t spill_size = 0;  // bytes it may have; 0: there is none
+    SpillPlace spill_memory = {};  // for what the ring has no room for, first,
+    SpillPlace spill = {};         // and then; without a limit: neither is used
 };
 
 // How full the ring is, as its writers and its reader see it. To be asked from any thread, for as

@@ -1,45 +1,16 @@
 #include "capture/spill.h"
 
-#include <fcntl.h>
 #include <linux/bpf.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <climits>
 #include <cstring>
-#include <limits>
-#include <type_traits>
 
 namespace twinlog {
 
 namespace {
 
-constexpr std::array<char, 8> magic = {'T', 'W', 'S', 'P', 'I', 'L', 'L', '1'};
-constexpr std::uint64_t head_size = 4096;
-constexpr std::uint64_t entry_size = 128;
-constexpr mode_t file_mode = 0600;
-// Of a queue, ever; more is damage.
-constexpr std::uint64_t most_chunks = std::uint64_t{1} << 40U;
 constexpr std::size_t frame_header = BPF_RINGBUF_HDR_SZ;
-// Of the disk, left to others: a twentieth, as file systems do for root, but no more than they need
-// to go on for a while.
-constexpr std::uint64_t left_free_part = 20;
-constexpr std::uint64_t most_left_free = std::uint64_t{1} << 30U;
-// New chunks after which the disk is looked at again: 16 MiB, so little that looking costs nothing.
-constexpr std::uint32_t chunks_a_check = 64;
-
-std::uint64_t entry_offset(std::uint32_t chunk) {
-    return head_size + chunk * entry_size;
-}
-
-std::uint64_t chunk_offset(std::uint32_t capacity, std::uint32_t chunk) {
-    const std::uint64_t table = (entry_offset(capacity) + head_size - 1) / head_size * head_size;
-    return table + chunk * std::uint64_t{Spill::chunk_size};
-}
-
 void note(Spill::Marks& marks, const tw_data& record) {
     for (Spill::Mark& mark : marks) {
         if (mark.stream != 0 && mark.stream != record.stream) continue;
@@ -53,25 +24,6 @@ void note(Spill::Marks& marks, const tw_data& record) {
 
 }  // namespace
 
-// The file as it lies on the disk; of this machine alone, so its byte order is the machine's.
-struct Spill::DiskHead {
-    std::array<char, 8> magic;
-    std::uint64_t instance;
-    std::uint32_t layout;
-    std::uint32_t capacity;
-};
-
-struct Spill::DiskEntry {
-    std::uint64_t run;     // 0: the chunk is free
-    std::uint64_t number;  // in the run's queue
-    std::uint64_t ring_end;
-    std::uint32_t used;
-    std::uint32_t first_frame;
-    std::uint32_t reads;
-    std::uint32_t writes;
-    Marks marks;
-};
-
 std::optional<SpillFrame> first_frame(std::span<const std::byte> frames) {
     if (frames.size() < frame_header) return std::nullopt;
     std::uint32_t length = 0;
@@ -82,81 +34,28 @@ std::optional<SpillFrame> first_frame(std::span<const std::byte> frames) {
     return SpillFrame{frames.subspan(frame_header, length), size};
 }
 
-std::uint64_t Spill::left_free_of(std::uint64_t size) {
-    return std::min(size / left_free_part, most_left_free);
-}
-
-Result<Spill> Spill::open(std::string path, std::uint64_t limit, std::uint64_t left_free,
-                          std::uint64_t instance) {
-    static_assert(sizeof(DiskHead) <= head_size && sizeof(DiskEntry) <= entry_size);
-    static_assert(std::is_trivially_copyable_v<DiskEntry>);
-    Spill spill(std::move(path), limit, left_free, instance);
+Result<Spill> Spill::open(SpillPlace memory, SpillPlace disk, std::uint64_t instance) {
+    const bool usable = disk.limit >= chunk_size;
+    if (!usable) memory.limit = 0;
+    Spill spill(std::move(memory), std::move(disk), instance);
+    spill.usable_ = usable;
     if (auto loaded = spill.load(); !loaded) return pass_on(std::move(loaded));
     return spill;
 }
 
-Status Spill::create() {
-    if (fd_.valid()) return {};
-    UniqueFd fd(
-        ::open(path_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, file_mode));
-    if (!fd.valid()) return fail_errno(path_, "making it");
-    capacity_ = static_cast<std::uint32_t>(limit_ / chunk_size);
-    const DiskHead head{magic, instance_, TW_LAYOUT, capacity_};
-    const auto table = static_cast<off_t>(chunk_offset(capacity_, 0));
-    // With its blocks, so that the table can always be written.
-    if (::fallocate(fd.get(), 0, 0, table) != 0 && errno != EOPNOTSUPP) {
-        auto failed = fail_errno(path_, "making it");
-        ::unlink(path_.c_str());
-        return failed;
-    }
-    if (::ftruncate(fd.get(), table) != 0 ||
-        ::pwrite(fd.get(), &head, sizeof(head), 0) != sizeof(head)) {
-        return fail_errno(path_, "writing it");
-    }
-    fd_ = std::move(fd);
-    touched_ = 0;
-    used_chunks_ = 0;
-    free_.clear();
-    return {};
-}
-
 Status Spill::load() {
-    UniqueFd fd(::open(path_.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
-    if (!fd.valid()) return errno == ENOENT ? Status{} : fail_errno(path_, "opening it");
-    DiskHead head{};
-    struct stat status {};
-    const ssize_t got = ::pread(fd.get(), &head, sizeof(head), 0);
-    if (got < 0 || ::fstat(fd.get(), &status) != 0) return fail_errno(path_, "reading it");
-    const std::uint64_t table = chunk_offset(head.capacity, 0);
-    if (got != sizeof(head) || head.magic != magic || head.layout != TW_LAYOUT ||
-        head.instance != instance_ || static_cast<std::uint64_t>(status.st_size) < table) {
-        if (::unlink(path_.c_str()) != 0) return fail_errno(path_, "removing it");
-        return {};
-    }
-    capacity_ = head.capacity;
-    fd_ = std::move(fd);
-    touched_ = static_cast<std::uint32_t>(
-        std::min<std::uint64_t>(capacity_, (status.st_size - table) / chunk_size));
-    std::vector<std::byte> bytes(touched_ * entry_size);
-    if (::pread(fd_.get(), bytes.data(), bytes.size(), entry_offset(0)) !=
-        static_cast<ssize_t>(bytes.size())) {
-        return fail_errno(path_, "reading its table");
-    }
-    std::map<std::uint64_t, std::map<std::uint64_t, DiskEntry>> runs;
-    std::map<std::uint64_t, std::map<std::uint64_t, std::uint32_t>> places;
-    for (std::uint32_t chunk = 0; chunk < touched_; ++chunk) {
-        DiskEntry entry{};
-        std::memcpy(&entry, bytes.data() + chunk * entry_size, sizeof(entry));
-        const bool valid = entry.run != 0 && entry.number < most_chunks &&
-                           entry.used <= chunk_size && entry.first_frame % alignof(tw_data) == 0 &&
-                           (entry.first_frame == chunk_size || entry.first_frame < entry.used);
-        if (!valid) {
-            free_.push_back(chunk);
-            continue;
+    struct Found {
+        Place place;
+        SpillEntry entry;
+    };
+    std::map<std::uint64_t, std::map<std::uint64_t, Found>> runs;
+    for (std::uint8_t file = 0; file < files_.size(); ++file) {
+        auto entries = files_[file].load();
+        if (!entries) return pass_on(std::move(entries));
+        for (const auto& [chunk, entry] : *entries) {
+            const Found found{{.index = chunk, .file = file}, entry};
+            if (!runs[entry.run].try_emplace(entry.number, found).second) free_chunk(found.place);
         }
-        ++used_chunks_;
-        runs[entry.run][entry.number] = entry;
-        places[entry.run][entry.number] = chunk;
     }
     for (const auto& [run, entries] : runs) {
         Queue& queue = queues_[run];
@@ -164,15 +63,15 @@ Status Spill::load() {
         queue.first = next;
         bool whole = true;  // up to here
         std::uint64_t ring_end = 0;
-        for (const auto& [number, entry] : entries) {
-            const std::uint32_t place = places[run][number];
+        for (const auto& [number, found] : entries) {
+            const SpillEntry& entry = found.entry;
             whole = whole && number == next;
             if (!whole) {
-                free_chunk(place);
+                free_chunk(found.place);
                 continue;
             }
-            queue.chunks.push_back(
-                {place, entry.used, entry.first_frame, entry.reads, entry.writes, entry.marks});
+            queue.chunks.push_back({found.place, entry.used, entry.first_frame, entry.reads,
+                                    entry.writes, entry.marks});
             queue.reads += entry.reads;
             queue.writes += entry.writes;
             queue.written = number * chunk_size + entry.used;
@@ -187,7 +86,7 @@ Status Spill::load() {
         while (!queue.chunks.empty() && queue.chunks.front().first_frame == chunk_size) {
             queue.reads -= queue.chunks.front().reads;
             queue.writes -= queue.chunks.front().writes;
-            free_chunk(queue.chunks.front().index);
+            free_chunk(queue.chunks.front().place);
             queue.chunks.pop_front();
             ++queue.first;
         }
@@ -209,11 +108,8 @@ Status Spill::mark_tail(Queue& queue) {
     queue.marks = last.marks;
     if (last.first_frame >= last.used) return {};
     buffer_.resize(last.used - last.first_frame);
-    if (::pread(fd_.get(), buffer_.data(), buffer_.size(),
-                static_cast<off_t>(chunk_offset(capacity_, last.index) + last.first_frame)) !=
-        static_cast<ssize_t>(buffer_.size())) {
-        return fail_errno(path_, "reading it");
-    }
+    auto got = files_[last.place.file].read(last.place.index, last.first_frame, buffer_);
+    if (!got) return got;
     std::span<const std::byte> rest(buffer_);
     while (const auto frame = first_frame(rest)) {
         if (frame->payload.size() >= sizeof(tw_data)) {
@@ -235,7 +131,7 @@ void Spill::forget(std::uint64_t run) {
     if (found == queues_.end()) return;
     Queue& queue = found->second;
     if (queue.read < queue.written) --waiting_;
-    for (const Chunk& chunk : queue.chunks) free_chunk(chunk.index);
+    for (const Chunk& chunk : queue.chunks) free_chunk(chunk.place);
     pending_.erase(run);
     queues_.erase(found);
 }
@@ -250,12 +146,6 @@ Spill::Queue& Spill::queue(std::uint64_t run) {
 }
 
 Spill::Appended Spill::append(std::uint64_t run, std::span<const std::byte> frame) {
-    if (!fd_.valid()) {
-        if (auto created = create(); !created) {
-            error_ = std::move(created).error();
-            return Appended::failed;
-        }
-    }
     Queue& queue = this->queue(run);
     const std::uint64_t free_before = queue.tail % chunk_size;
     if (queue.chunks.empty() || free_before + frame.size() > chunk_size || free_before == 0) {
@@ -296,8 +186,8 @@ Spill::Appended Spill::make_room(Queue& queue, std::size_t size) {
         const Appended added = add_chunk(queue);
         if (added == Appended::taken) continue;
         while (queue.chunks.size() > before) {
-            free_.push_back(queue.chunks.back().index);
-            --used_chunks_;
+            const Place place = queue.chunks.back().place;
+            files_[place.file].put_back(place.index);
             queue.chunks.pop_back();
         }
         return added;
@@ -308,44 +198,23 @@ Spill::Appended Spill::make_room(Queue& queue, std::size_t size) {
 // A queue may have as many chunks as are still free: one flood takes half of them, two a third
 // each.
 Spill::Appended Spill::add_chunk(Queue& queue) {
-    const std::uint64_t left = capacity_ - used_chunks_;
+    const std::uint64_t left = capacity() - used_chunks();
     if (left == 0 || (!queue.chunks.empty() && queue.chunks.size() >= left)) {
         return Appended::refused;
     }
-    std::uint32_t index = touched_;
-    if (!free_.empty()) {
-        index = free_.back();
-        free_.pop_back();
-    } else {
-        if (index % chunks_a_check == 0) {
-            if (auto roomy = check_disk(); !roomy) {
-                error_ = std::move(roomy).error();
-                return Appended::failed;
-            }
+    for (std::uint8_t file = 0; file < files_.size(); ++file) {
+        auto taken = files_[file].take();
+        if (taken && *taken) {
+            queue.chunks.push_back({.place = {.index = **taken, .file = file}});
+            return Appended::taken;
         }
-        const auto place = static_cast<off_t>(chunk_offset(capacity_, index));
-        // Blocks first: a page that finds none later would take its bytes with it.
-        if (::fallocate(fd_.get(), 0, place, chunk_size) != 0) {
-            const bool unsupported = errno == EOPNOTSUPP;
-            if (!unsupported || ::ftruncate(fd_.get(), place + chunk_size) != 0) {
-                error_ = fail_errno(path_, "making it larger").value();
-                return Appended::failed;
-            }
+        // Nothing is lost yet where memory has no room.
+        if (!taken && file == on_disk) {
+            error_ = std::move(taken).error();
+            return Appended::failed;
         }
-        ++touched_;
     }
-    ++used_chunks_;
-    queue.chunks.push_back({.index = index});
-    return Appended::taken;
-}
-
-Status Spill::check_disk() {
-    struct statvfs disk {};
-    if (::fstatvfs(fd_.get(), &disk) != 0) return fail_errno(path_, "asking what is free there");
-    if (disk.f_bavail * disk.f_frsize >= left_free_ + chunks_a_check * chunk_size) return {};
-    return fail(Error{
-        path_, "making it larger", ENOSPC,
-        "the last " + std::to_string(left_free_ >> 20U) + " MiB of that disk are left to others"});
+    return Appended::refused;
 }
 
 void Spill::begin_frame(Queue& queue, std::span<const std::byte> frame) {
@@ -366,7 +235,7 @@ void Spill::begin_frame(Queue& queue, std::span<const std::byte> frame) {
 void Spill::drop_front(Queue& queue) {
     const bool waited = queue.read < queue.written;
     const Chunk chunk = queue.chunks.front();
-    free_chunk(chunk.index);
+    free_chunk(chunk.place);
     queue.reads -= chunk.reads;
     queue.writes -= chunk.writes;
     queue.chunks.pop_front();
@@ -466,15 +335,9 @@ Status Spill::write_bytes(Queue& queue) {
                 done = 0;
             }
         }
-        const Chunk& chunk = queue.chunks[at / chunk_size - queue.first];
-        const auto place =
-            static_cast<off_t>(chunk_offset(capacity_, chunk.index) + at % chunk_size);
-        const ssize_t written =
-            ::pwritev(fd_.get(), part.data(), static_cast<int>(part.size()), place);
-        if (written < 0) return fail_errno(path_, "writing it");
-        if (static_cast<std::size_t>(written) != size) {
-            return fail(Error{path_, "writing it", ENOSPC, {}});
-        }
+        const Place place = queue.chunks[at / chunk_size - queue.first].place;
+        auto written = files_[place.file].write(place.index, at % chunk_size, part, size);
+        if (!written) return written;
         at += size;
     }
     return {};
@@ -483,23 +346,16 @@ Status Spill::write_bytes(Queue& queue) {
 Status Spill::write_entry(std::uint64_t run, const Queue& queue, std::size_t at,
                           std::uint64_t ring_end) {
     const Chunk& chunk = queue.chunks[at];
-    const DiskEntry entry{run,         queue.first + at, ring_end,   chunk.used, chunk.first_frame,
-                          chunk.reads, chunk.writes,     chunk.marks};
-    if (::pwrite(fd_.get(), &entry, sizeof(entry), entry_offset(chunk.index)) != sizeof(entry)) {
-        return fail_errno(path_, "writing its table");
-    }
-    return {};
+    const SpillEntry entry{run,         queue.first + at, ring_end,   chunk.used, chunk.first_frame,
+                           chunk.reads, chunk.writes,     chunk.marks};
+    return files_[chunk.place.file].write_entry(chunk.place.index, entry);
 }
 
 // If it can't be cleared it is found again after a crash, and its records are known by then.
-void Spill::free_chunk(std::uint32_t index) {
-    const std::uint64_t nobody = 0;
-    if (::pwrite(fd_.get(), &nobody, sizeof(nobody),
-                 static_cast<off_t>(entry_offset(index) + offsetof(DiskEntry, run))) < 0) {
-        error_ = fail_errno(path_, "writing its table").value();
+void Spill::free_chunk(Place place) {
+    if (auto freed = files_[place.file].free(place.index); !freed) {
+        error_ = std::move(freed).error();
     }
-    free_.push_back(index);
-    if (used_chunks_ > 0) --used_chunks_;
 }
 
 bool Spill::knows(std::uint64_t run, std::uint64_t ring_end) const {
@@ -516,13 +372,11 @@ Status Spill::read_bytes(const Queue& queue, std::size_t size) {
     if (buffer_.size() < size) buffer_.resize(size);
     for (std::size_t done = 0; done < size;) {
         const std::uint64_t at = queue.read + done;
-        const Chunk& chunk = queue.chunks[at / chunk_size - queue.first];
+        const Place place = queue.chunks[at / chunk_size - queue.first].place;
         const std::size_t count = std::min<std::size_t>(size - done, chunk_size - at % chunk_size);
-        const ssize_t got =
-            ::pread(fd_.get(), buffer_.data() + done, count,
-                    static_cast<off_t>(chunk_offset(capacity_, chunk.index) + at % chunk_size));
-        if (got < 0) return fail_errno(path_, "reading it");
-        if (static_cast<std::size_t>(got) != count) return fail(path_, "it has become shorter");
+        auto got = files_[place.file].read(place.index, at % chunk_size,
+                                           std::span(buffer_).subspan(done, count));
+        if (!got) return got;
         done += count;
     }
     return {};
@@ -547,7 +401,7 @@ Result<std::optional<Spill::Slice>> Spill::next() {
         if (whole > 0) break;
         // One that is longer than a chunk.
         if (size == queue.written - queue.read) {
-            status = fail(path_, "it is damaged");
+            status = fail("spill", "it is damaged");
             break;
         }
         size = std::min<std::uint64_t>(2 * size, queue.written - queue.read);
@@ -592,10 +446,14 @@ bool Spill::waits(std::uint64_t run) const {
     return queue != queues_.end() && queue->second.read < queue->second.written;
 }
 
-Result<UniqueFd> Spill::remove_if_empty() {
-    if (!fd_.valid() || !queues_.empty()) return UniqueFd();
-    UniqueFd removed = std::move(fd_);
-    if (::unlink(path_.c_str()) != 0) return fail_errno(path_, "removing it");
+Result<std::vector<UniqueFd>> Spill::remove_if_empty() {
+    std::vector<UniqueFd> removed;
+    if (!queues_.empty()) return removed;
+    for (SpillFile& file : files_) {
+        auto gone = file.remove();
+        if (!gone) return pass_on(std::move(gone));
+        removed.push_back(std::move(*gone));
+    }
     return removed;
 }
 

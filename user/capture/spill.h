@@ -1,13 +1,16 @@
-// Where records wait that the ring has no room for: a file in the store, used only while more is
-// written than can be formatted. It fills at memory speed, in the page cache, and the kernel takes
-// it from there to the disk when it wants its memory back. What is in it outlives the process (a
+// Where records wait that the ring has no room for: first in memory, then in a file of the store,
+// used only while more is written than can be formatted. What is in it outlives the process (a
 // power cut may cost it, as it costs what the ring held), so room in the ring can be given back at
 // once.
 //
+// Memory is a file too, of a file system that has no disk, so that the next process finds it. A
+// file on a disk fills at memory speed as well, but its file system may make whoever makes it
+// larger wait for the disk (100 ms and more were seen beside a database that syncs), while the ring
+// runs over.
+//
 // Each run has a queue of its own, so that one that floods neither delays nor displaces others. A
 // queue is a row of chunks out of one pool, its bytes the ring's frames one behind the other, over
-// the chunks' borders. The file begins with a table that says of each chunk whose it is, its number
-// in that queue, and how much of it is valid. Bytes go first, then the table, last chunk first: a
+// the chunks' borders. Bytes go first, then the chunks' entries (spill_file.h), last chunk first: a
 // queue ends at the first chunk that is not full, so a crash in between leaves the state before.
 #pragma once
 
@@ -28,6 +31,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "capture/spill_file.h"
 #include "record.h"
 
 namespace twinlog {
@@ -48,17 +52,9 @@ struct SpillSettled {
 // Not thread-safe.
 class Spill {
  public:
-    static constexpr std::size_t chunk_size = std::size_t{256} * 1024;
-
-    // How far a stream had come at some place in a queue, by the records before it.
-    struct Mark {
-        std::uint64_t stream = 0;  // 0: no record of it was seen
-        std::uint64_t written = 0;
-        std::uint64_t read = 0;
-        std::uint32_t slot = TW_NO_SLOT;
-        std::uint32_t pad = 0;
-    };
-    using Marks = std::array<Mark, 2>;
+    static constexpr std::size_t chunk_size = SpillFile::chunk_size;
+    using Mark = SpillMark;
+    using Marks = SpillMarks;
 
     // Some whole frames of one run, in order; valid until the next call of next().
     struct Slice {
@@ -68,15 +64,11 @@ class Spill {
         std::span<const std::byte> frames;
     };
 
-    // limit: bytes that the file may have, 0: it is never used. left_free: bytes of the file system
-    // that it leaves to others. Takes up what is there if it belongs to this instance of the maps,
-    // else removes it: slots and runs mean nothing with others.
-    static Result<Spill> open(std::string path, std::uint64_t limit, std::uint64_t left_free,
-                              std::uint64_t instance);
-    // So many bytes should be left free of a file system that has so many.
-    static std::uint64_t left_free_of(std::uint64_t size);
+    // Takes up what is there if it belongs to this instance of the maps, else removes it: slots and
+    // runs mean nothing with others. Without a disk's file memory is not used either.
+    static Result<Spill> open(SpillPlace memory, SpillPlace disk, std::uint64_t instance);
 
-    [[nodiscard]] bool usable() const { return limit_ >= chunk_size; }
+    [[nodiscard]] bool usable() const { return usable_; }
 
     // A stream whose queue holds so many bytes may lose older ones: they would be rotated out of
     // its log anyway. 0: never.
@@ -116,16 +108,21 @@ class Spill {
     [[nodiscard]] bool waits() const { return waiting_ > 0; }
     // Nothing is in it.
     [[nodiscard]] bool empty() const { return queues_.empty(); }
-    // Bytes of the file that are in use.
-    [[nodiscard]] std::uint64_t used() const { return used_chunks_ * chunk_size; }
+    // Bytes of its files that are in use.
+    [[nodiscard]] std::uint64_t used() const { return used_chunks() * chunk_size; }
 
-    // Gives the file back to the disk if it is empty. Its blocks are freed when what is returned is
-    // closed, which takes long (150 ms for 1.5 GB were seen): better not where somebody waits.
-    Result<UniqueFd> remove_if_empty();
+    // Gives the files back if they are empty; see SpillFile::remove().
+    Result<std::vector<UniqueFd>> remove_if_empty();
 
  private:
+    // In files_, the first one that has room takes the next chunk.
+    enum File : std::uint8_t { in_memory, on_disk };
+    struct Place {
+        std::uint32_t index = 0;  // of the chunk in its file
+        std::uint8_t file = on_disk;
+    };
     struct Chunk {
-        std::uint32_t index = 0;
+        Place place;
         std::uint32_t used = 0;
         std::uint32_t first_frame = chunk_size;  // chunk_size: none begins in it
         // Bytes of streams that the frames which begin here hold, by the end that they are of.
@@ -148,23 +145,25 @@ class Spill {
         Marks marks;                 // at tail
         bool skipped = false;
     };
-    struct DiskHead;
-    struct DiskEntry;
     struct SettledFrame {
         std::array<std::uint32_t, 2> header;
         SpillSettled settled;
     };
 
-    Spill(std::string path, std::uint64_t limit, std::uint64_t left_free, std::uint64_t instance)
-        : path_(std::move(path)), limit_(limit), left_free_(left_free), instance_(instance) {}
+    Spill(SpillPlace memory, SpillPlace disk, std::uint64_t instance)
+        : files_{SpillFile(std::move(memory), instance), SpillFile(std::move(disk), instance)} {}
 
-    Status create();
+    [[nodiscard]] std::uint64_t capacity() const {
+        return files_[on_disk].capacity() + files_[in_memory].capacity();
+    }
+    [[nodiscard]] std::uint64_t used_chunks() const {
+        return files_[on_disk].used() + files_[in_memory].used();
+    }
     Status load();
     Status mark_tail(Queue& queue);
     Queue& queue(std::uint64_t run);
     Appended make_room(Queue& queue, std::size_t size);
     Appended add_chunk(Queue& queue);
-    Status check_disk();
     void begin_frame(Queue& queue, std::span<const std::byte> frame);
     void drop_front(Queue& queue);
     void skip_old(Queue& queue);
@@ -172,19 +171,11 @@ class Spill {
     Status write_bytes(Queue& queue);
     Status write_entry(std::uint64_t run, const Queue& queue, std::size_t at,
                        std::uint64_t ring_end);
-    void clear_entry(std::uint32_t chunk);
     Status read_bytes(const Queue& queue, std::size_t size);
-    void free_chunk(std::uint32_t index);
+    void free_chunk(Place place);
 
-    std::string path_;
-    std::uint64_t limit_;
-    std::uint64_t left_free_;
-    std::uint64_t instance_;
-    UniqueFd fd_;
-    std::uint32_t capacity_ = 0;       // chunks
-    std::uint32_t touched_ = 0;        // chunks that have blocks on the disk
-    std::vector<std::uint32_t> free_;  // of these; the last one first, it is still in the caches
-    std::uint64_t used_chunks_ = 0;
+    std::array<SpillFile, 2> files_;  // by File
+    bool usable_ = false;
     std::uint64_t waiting_ = 0;              // queues with frames that were not handed out
     std::map<std::uint64_t, Queue> queues_;  // by run
     std::unordered_map<std::uint64_t, std::uint64_t> keeps_;  // by run

@@ -28,6 +28,7 @@ struct Arguments {
     std::string max_size = "20m";
     std::string ring_size = "64m";
     std::string spill = "8g";
+    std::string spill_memory = "256m";
     std::string on_stop = "detach";
     std::string overload = "gap";
     bool finish = false;
@@ -149,7 +150,12 @@ Result<DaemonOptions> to_options(const Arguments& arguments) {
     if ((*spill != 0 && *spill < min_spill) || *spill > max_spill) {
         return fail("--spill " + arguments.spill, "not from 16m to 1t, nor 0: none");
     }
-    options.capture.spill_size = *spill;
+    options.capture.spill.limit = *spill;
+    const std::string subject = "--spill-memory " + arguments.spill_memory;
+    auto memory = parse_binary_size(arguments.spill_memory);
+    if (!memory) return fail(subject, memory.error().message(), "for example 256m, or 0");
+    if (*memory > max_spill) return fail(subject, "more than 1t");
+    options.capture.spill_memory.limit = *memory;
     auto backend = find_backend(arguments.backend);
     if (!backend) return pass_on(std::move(backend));
     options.capture.backend = *backend;
@@ -263,6 +269,12 @@ CLI::App* add_command(CLI::App& app, Arguments& arguments) {
             "Bytes of disk in the store for what comes faster than it can be written, for as "
             "long as it waits; the last twentieth of the disk, or GiB, is not used; 0: what "
             "the buffer has no room for is lost")
+        ->type_name("SIZE")
+        ->capture_default_str();
+    command
+        ->add_option("--spill-memory", arguments.spill_memory,
+                     "Bytes of memory that are used for that before the disk is, of /run no more "
+                     "than a quarter")
         ->type_name("SIZE")
         ->capture_default_str();
     command

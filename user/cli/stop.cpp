@@ -11,6 +11,7 @@
 
 #include "base/unique_fd.h"
 #include "capture/pins.h"
+#include "capture/spill_place.h"
 #include "cli/command.h"
 #include "cli/config_file.h"
 #include "daemon/frozen.h"
@@ -31,6 +32,7 @@ Status stop(const std::string& path) {
         if (auto thawed = thaw_left(path); !thawed) return thawed;
         if (!pins->exist()) return fail(path, "no twinlog daemon runs with this store");
         // One that ended without a word, or was told to keep the capture.
+        if (auto removed = remove_spill_in_memory(*pins); !removed) return removed;
         return pins->remove();
     }
     const pid_t pid = **daemon;
@@ -45,7 +47,9 @@ Status stop(const std::string& path) {
     while (::poll(&gone, 1, -1) < 0) {
         if (errno != EINTR) return fail_errno(subject, "waiting for its end");
     }
-    return pins->exist() ? pins->remove() : Status{};
+    if (!pins->exist()) return {};
+    if (auto removed = remove_spill_in_memory(*pins); !removed) return removed;
+    return pins->remove();
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include "base/priority.h"
 #include "base/signals.h"
 #include "capture/privileges.h"
+#include "capture/spill_place.h"
 #include "container/process.h"
 #include "container/registry.h"
 #include "container/rooted_file.h"
@@ -271,10 +272,13 @@ void Daemon::read_options_again(const DaemonOptions& options) {
     } else {
         if (now->store != options.store || !(now->selection == options.selection) ||
             now->capture.ring_size != options.capture.ring_size ||
-            now->capture.spill_size != options.capture.spill_size ||
+            now->capture.spill.limit != options.capture.spill.limit ||
+            now->capture.spill_memory.limit != options.capture.spill_memory.limit ||
             now->overload != options.overload) {
             spdlog::warn(
-                "store, ring-size, spill, overload, container and pid change with the next start");
+                "store, ring-size, spill, spill-memory, overload, container and pid change with "
+                "the "
+                "next start");
         }
         recorder_.set_log_options(now->log);
         on_stop_ = now->on_stop;
@@ -363,7 +367,10 @@ Result<std::unique_ptr<Daemon>> prepare(const DaemonOptions& options, Store stor
                                         const Pins& pins) {
     CaptureOptions capture_options = options.capture;
     capture_options.pins = pins;
-    capture_options.spill = layout::spill_file(options.store);
+    capture_options.spill_memory = spill_in_memory(pins, options.capture.spill_memory.limit);
+    auto disk = spill_on_disk(layout::spill_file(options.store), options.capture.spill.limit);
+    if (!disk) return pass_on(std::move(disk));
+    capture_options.spill = *disk;
     if (auto thawed = thaw_left(options.store); !thawed) {
         spdlog::error("{}", thawed.error().message());
     }

@@ -1,0 +1,93 @@
+#include "capture/spill_place.h"
+
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+
+#include "base/file_system.h"
+
+namespace twinlog {
+
+namespace {
+
+// Of a disk: a twentieth, as file systems do for root, but no more than others need to go on for a
+// while.
+constexpr std::uint64_t left_free_part = 20;
+constexpr std::uint64_t most_left_free = std::uint64_t{1} << 30U;
+
+// Of the memory's file system, which the whole host needs, no more than this part is taken, and as
+// much is left.
+constexpr std::uint64_t memory_part = 4;
+
+constexpr const char* own_directory = "/run/twinlog";
+// systemd.exec(5), RuntimeDirectory=: several are separated by colons.
+constexpr const char* given_directories = "RUNTIME_DIRECTORY";
+
+std::string directory_in_memory() {
+    // Set by who starts the daemon, for root.
+    const char* given = std::getenv(given_directories);  // NOLINT(concurrency-mt-unsafe)
+    if (given == nullptr) return own_directory;
+    const std::string directories = given;
+    return directories.substr(0, directories.find(':'));
+}
+
+std::string file_in_memory(const Pins& pins) {
+    if (!pins.usable()) return {};
+    const std::string name = std::filesystem::path(pins.path("")).parent_path().filename();
+    return directory_in_memory() + "/" + name + ".spill";
+}
+
+// Nobody else can put a file there, or read one.
+bool is_ours(const std::string& directory) {
+    struct stat status {};
+    return ::lstat(directory.c_str(), &status) == 0 && S_ISDIR(status.st_mode) &&
+           status.st_uid == ::geteuid() && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+}  // namespace
+
+std::uint64_t left_free_of(std::uint64_t size) {
+    return std::min(size / left_free_part, most_left_free);
+}
+
+Result<SpillPlace> spill_on_disk(const std::string& path, std::uint64_t limit) {
+    SpillPlace place{.path = path, .limit = limit, .left_free = 0};
+    const std::string store = std::filesystem::path(path).parent_path();
+    struct statvfs disk {};
+    if (::statvfs(store.c_str(), &disk) != 0) return fail_errno(store, "asking how large it is");
+    place.left_free = left_free_of(disk.f_blocks * disk.f_frsize);
+    return place;
+}
+
+SpillPlace spill_in_memory(const Pins& pins, std::uint64_t limit) {
+    SpillPlace place{.path = file_in_memory(pins), .limit = 0, .left_free = 0};
+    if (place.path.empty()) return {};
+    const std::string directory = std::filesystem::path(place.path).parent_path();
+    struct statfs memory {};
+    if (!make_directory(directory, 0700) || !is_ours(directory) ||
+        ::statfs(directory.c_str(), &memory) != 0 ||
+        static_cast<unsigned long>(memory.f_type) != static_cast<unsigned long>(TMPFS_MAGIC)) {
+        return {};
+    }
+    const std::uint64_t size = memory.f_blocks * static_cast<std::uint64_t>(memory.f_bsize);
+    place.limit = std::min(limit, size / memory_part);
+    place.left_free = size / memory_part;
+    return place;
+}
+
+Status remove_spill_in_memory(const Pins& pins) {
+    const std::string path = file_in_memory(pins);
+    if (path.empty() || ::unlink(path.c_str()) == 0 || errno == ENOENT || errno == ENOTDIR) {
+        return {};
+    }
+    return fail_errno(path, "removing it");
+}
+
+}  // namespace twinlog
