@@ -202,6 +202,29 @@ throttle() {
     systemctl start twinlog.service
 }
 
+# More than the ring, faster than it is formatted: it waits in memory, and is all there in the end.
+spill() {
+    local line
+    cp $conf /run/test/conf
+    printf '%s\n' 'ring-size = "8m"' 'max-size = "-1"' >>$conf
+    systemctl stop twinlog.service
+    eventually no_pins && systemctl start twinlog.service || return
+    systemctl set-property --runtime twinlog.service CPUQuota=10% || return
+    # shellcheck disable=SC2016 # the container's shell expands it
+    docker run --name burst --log-driver none --network none twinlog-demo \
+        sh -c 'yes "$(printf %16000s x)" | head -n 1500' >/dev/null || return
+    compgen -G '/run/twinlog/*.spill' >/dev/null || {
+        echo "nothing is in memory: $(ls -la /run/twinlog)"
+        return 1
+    }
+    systemctl set-property --runtime twinlog.service CPUQuota= || return
+    line="$(printf %16000s x)"
+    yes "$line" 2>/dev/null | head -n 1500 | cmp - <(twinlog logs -f burst) || return
+    cp /run/test/conf $conf
+    systemctl stop twinlog.service
+    eventually no_pins && [[ ! -e /run/twinlog ]] && systemctl start twinlog.service
+}
+
 # Kernels that preempt threads inside of themselves need another way to run programs, by perf; this one
 # does not, so only the right to it can be looked at.
 may_use_perf() { systemctl show -P SystemCallFilter twinlog.service | grep -qw perf_event_open; }
@@ -227,7 +250,7 @@ upgrade() {
 
 remove() {
     apt-get -qq -y remove twinlog || return
-    ! active && no_pins && ! command -v twinlog && [[ -d /var/lib/twinlog/containers && -e $conf ]]
+    ! active && no_pins && ! command -v twinlog && [[ ! -e /run/twinlog ]] && [[ -d /var/lib/twinlog/containers && -e $conf ]]
 }
 
 purge() {
@@ -274,6 +297,7 @@ check "stop and start at once" stop_and_start
 check "watchdog" watchdog
 check "wrong configuration" bad_config
 check "a missing capability" missing_capability
+check "spill" spill
 check "throttle" throttle
 check "backend fentry" fentry
 check "upgrade" upgrade
