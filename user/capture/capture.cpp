@@ -27,6 +27,7 @@
 #include "capture/libbpf_log.h"
 #include "capture/programs.h"
 #include "capture/ring.h"
+#include "capture/spill_place.h"
 
 namespace twinlog {
 
@@ -128,8 +129,9 @@ struct Capture::Impl : RingFill {
 
     ~Impl() override {
         if (!remove_pins) return;
-        if (auto removed = options.pins.remove(); !removed) {
-            spdlog::error("{}", removed.error().message());
+        for (const Status& removed :
+             {options.pins.remove(), remove_spill_in_memory(options.pins)}) {
+            if (!removed) spdlog::error("{}", removed.error().message());
         }
     }
 

@@ -44,6 +44,11 @@ std::string file_in_memory(const Pins& pins) {
     return directory_in_memory() + "/" + name + ".spill";
 }
 
+bool is_in_memory(const std::string& directory, struct statfs& memory) {
+    return ::statfs(directory.c_str(), &memory) == 0 &&
+           static_cast<unsigned long>(memory.f_type) == static_cast<unsigned long>(TMPFS_MAGIC);
+}
+
 // Nobody else can put a file there, or read one.
 bool is_ours(const std::string& directory) {
     struct stat status {};
@@ -69,11 +74,13 @@ Result<SpillPlace> spill_on_disk(const std::string& path, std::uint64_t limit) {
 SpillPlace spill_in_memory(const Pins& pins, std::uint64_t limit) {
     SpillPlace place{.path = file_in_memory(pins), .limit = 0, .left_free = 0};
     if (place.path.empty()) return {};
-    const std::string directory = std::filesystem::path(place.path).parent_path();
+    const std::filesystem::path directory = std::filesystem::path(place.path).parent_path();
     struct statfs memory {};
+    if (!is_in_memory(directory.parent_path(), memory) && !is_in_memory(directory, memory)) {
+        return {};
+    }
     if (!make_directory(directory, 0700) || !is_ours(directory) ||
-        ::statfs(directory.c_str(), &memory) != 0 ||
-        static_cast<unsigned long>(memory.f_type) != static_cast<unsigned long>(TMPFS_MAGIC)) {
+        !is_in_memory(directory, memory)) {
         return {};
     }
     const std::uint64_t size = memory.f_blocks * static_cast<std::uint64_t>(memory.f_bsize);
@@ -84,9 +91,8 @@ SpillPlace spill_in_memory(const Pins& pins, std::uint64_t limit) {
 
 Status remove_spill_in_memory(const Pins& pins) {
     const std::string path = file_in_memory(pins);
-    if (path.empty() || ::unlink(path.c_str()) == 0 || errno == ENOENT || errno == ENOTDIR) {
-        return {};
-    }
+    if (path.empty()) return {};
+    if (::unlink(path.c_str()) == 0 || errno == ENOENT || errno == ENOTDIR) return {};
     return fail_errno(path, "removing it");
 }
 

@@ -19,7 +19,7 @@ Result<SpillPlace> spill_on_disk(const std::string& path, std::uint64_t limit);
 // limit.
 SpillPlace spill_in_memory(const Pins& pins, std::uint64_t limit);
 
-// Removes what is left of that one.
+// Removes what is left of that one when its capture is over.
 Status remove_spill_in_memory(const Pins& pins);
 
 // So many bytes should be left free of a disk that has so many.
