@@ -137,6 +137,39 @@ class Steps(SinkTestCase):
         with got:
             self.assertEqual(self.check(self.entries_of(process), got.read()), 0)
 
+    def test_a_reader_that_splices_from_now_on(self):
+        """Only the first write after the read counts on being read."""
+        reader, writer = os.pipe()
+        puppet, process = self.start(writer)
+        os.close(writer)
+        got = tempfile.TemporaryFile()
+        puppet.do("say", 1, "read")
+        os.write(got.fileno(), os.read(reader, 100))
+        puppet.do("block", 1, 60, 0)
+        self.assertEqual(os.splice(reader, got.fileno(), 65536), 60)
+        for number in range(1, 5):
+            puppet.do("block", 1, 30000, 600 * number)
+            self.assertEqual(os.splice(reader, got.fileno(), 65536), 30000)
+        entries = self.finish(puppet, process)
+        os.close(reader)
+        got.seek(0)
+        with got:
+            self.assertEqual(self.check(entries, got.read()), 0)
+
+    def test_a_reader_that_asks_for_nothing(self):
+        """That it gets nothing then says nothing of an end."""
+        reader, writer = os.pipe()
+        puppet, process = self.start(writer)
+        os.close(writer)
+        puppet.do("say", 1, "read")
+        came = os.read(reader, 100)
+        puppet.do("block", 1, 60, 0)
+        self.assertEqual(os.read(reader, 0), b"")
+        entries = self.finish(puppet, process)
+        came += os.read(reader, 100)
+        os.close(reader)
+        self.assertEqual(self.check(entries, came), 0)
+
     def test_someone_who_looks_with_tee(self):
         """tee(2) takes nothing out: what it shows must not be counted as read."""
         reader, writer = os.pipe()
