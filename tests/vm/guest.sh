@@ -193,7 +193,11 @@ throttle() {
     line="$(printf %16000s x)"
     systemctl set-property --runtime twinlog.service CPUQuota= || return
     yes "$line" 2>/dev/null | head -n 1500 | cmp - <(twinlog logs -f flood) || return
-    said 'flood: writes faster than its log can be written, and is slowed down' || return
+    said 'flood: writes faster than its log can be written, and is slowed down' || {
+        twinlog stats
+        journalctl --no-pager -o cat -n 20 -u twinlog.service
+        return 1
+    }
     rm -r /etc/systemd/system/twinlog{,-capture}.service.d
     systemctl stop twinlog.service
     eventually no_pins || return
@@ -222,7 +226,7 @@ spill() {
     yes "$line" 2>/dev/null | head -n 1500 | cmp - <(twinlog logs -f burst) || return
     cp /run/test/conf $conf
     systemctl stop twinlog.service
-    eventually no_pins && [[ ! -e /run/twinlog ]] && systemctl start twinlog.service
+    eventually no_pins && eventually test ! -e /run/twinlog && systemctl start twinlog.service
 }
 
 # Kernels that preempt threads inside of themselves need another way to run programs, by perf; this one
@@ -250,7 +254,7 @@ upgrade() {
 
 remove() {
     apt-get -qq -y remove twinlog || return
-    ! active && no_pins && ! command -v twinlog && [[ ! -e /run/twinlog ]] && [[ -d /var/lib/twinlog/containers && -e $conf ]]
+    ! active && no_pins && ! command -v twinlog && [[ ! -e /run/twinlog && -d /var/lib/twinlog/containers && -e $conf ]]
 }
 
 purge() {

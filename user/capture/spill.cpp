@@ -49,7 +49,7 @@ Status Spill::load() {
         SpillEntry entry;
     };
     std::map<std::uint64_t, std::map<std::uint64_t, Found>> runs;
-    for (std::uint8_t file = 0; file < files_.size(); ++file) {
+    for (const File file : {in_memory, on_disk}) {
         auto entries = files_[file].load();
         if (!entries) return pass_on(std::move(entries));
         for (const auto& [chunk, entry] : *entries) {
@@ -202,7 +202,7 @@ Spill::Appended Spill::add_chunk(Queue& queue) {
     if (left == 0 || (!queue.chunks.empty() && queue.chunks.size() >= left)) {
         return Appended::refused;
     }
-    for (std::uint8_t file = 0; file < files_.size(); ++file) {
+    for (const File file : {in_memory, on_disk}) {
         auto taken = files_[file].take();
         if (taken && *taken) {
             queue.chunks.push_back({.place = {.index = **taken, .file = file}});

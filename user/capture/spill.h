@@ -119,7 +119,7 @@ class Spill {
     enum File : std::uint8_t { in_memory, on_disk };
     struct Place {
         std::uint32_t index = 0;  // of the chunk in its file
-        std::uint8_t file = on_disk;
+        File file = on_disk;
     };
     struct Chunk {
         Place place;
