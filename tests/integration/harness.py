@@ -90,8 +90,11 @@ def stop_process(pid):
     os.kill(pid, signal.SIGSTOP)
 
     def stopped():
-        return all("T" == status.read_text().rsplit(") ", 1)[1][0]
-                   for status in pathlib.Path(f"/proc/{pid}/task").glob("*/stat"))
+        try:
+            return all("T" == status.read_text().rsplit(") ", 1)[1][0]
+                       for status in pathlib.Path(f"/proc/{pid}/task").glob("*/stat"))
+        except OSError:
+            return False  # a thread has ended meanwhile
 
     wait_until(stopped, f"process {pid} has stopped")
 

@@ -311,6 +311,10 @@ class Outsiders(ControlledTestCase):
         shim = self.shim_of(pid)
         stop_process(shim)
         try:
+            # Long since stuck when they begin.
+            with open(f"/proc/{pid}/fd/1", "wb", buffering=0) as stdout:
+                stdout.write(b"stuck\n")
+            self.assertEqual(read_line(follower.stdout), b"stuck\n")
             go.write(b"\n")
             with open(f"{puppet.directory}/wrote", "rb") as wrote:
                 wrote.read()
@@ -321,7 +325,7 @@ class Outsiders(ControlledTestCase):
         go.close()
         self.assertEqual(self.docker.wait(container), 0)
         self.compare_ended(container)
-        self.assertEqual(self.docker.logs(container)[0], b"begin\n" + b"".join(stuck))
+        self.assertEqual(self.docker.logs(container)[0], b"begin\nstuck\n" + b"".join(stuck))
 
     def test_a_reader_that_is_killed(self):
         """What was in the pipe then dockerd never had."""

@@ -416,3 +416,28 @@ TEST_CASE("spill: the end of the disk is left to others") {
     CHECK(spill->remove_if_empty());
     CHECK_FALSE(std::filesystem::exists(directory / "spill"));
 }
+
+TEST_CASE("spill: a daemon with another limit takes up what is there, and keeps to its own then") {
+    const TempDirectory directory;
+    Traffic traffic;
+    {
+        Spill spill = open(directory, 64 * chunk, instance, 2 * chunk);
+        for (int i = 0; i < 20; ++i) {
+            REQUIRE(spill.append(1, traffic.record(1, 50'000)) == Spill::Appended::taken);
+        }
+        REQUIRE(spill.flush(traffic.end()));
+        CHECK(exists(directory));
+    }
+    Spill spill = open(directory, 64 * chunk);
+    Reader reader(spill);
+    reader.read();
+    CHECK(reader.next[1] == traffic.position(1));
+    REQUIRE(spill.remove_if_empty());
+    for (int i = 0; i < 20; ++i) {
+        REQUIRE(spill.append(1, traffic.record(1, 50'000)) == Spill::Appended::taken);
+    }
+    REQUIRE(spill.flush(traffic.end()));
+    CHECK_FALSE(exists(directory, "memory"));
+    reader.read();
+    CHECK(reader.next[1] == traffic.position(1));
+}

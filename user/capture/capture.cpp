@@ -128,10 +128,15 @@ struct Capture::Impl : RingFill {
     std::uint64_t instance = 0;
 
     ~Impl() override {
+        // Nobody moves anything any more.
+        backlog.reset();
         if (!remove_pins) return;
-        for (const Status& removed :
-             {options.pins.remove(), remove_spill_in_memory(options.pins)}) {
-            if (!removed) spdlog::error("{}", removed.error().message());
+        // In this order: without pins `twinlog stop` would find nothing to stop.
+        if (auto removed = remove_spill_in_memory(options.pins); !removed) {
+            spdlog::error("{}", removed.error().message());
+        }
+        if (auto removed = options.pins.remove(); !removed) {
+            spdlog::error("{}", removed.error().message());
         }
     }
 
@@ -525,6 +530,9 @@ Result<bool> Capture::wait(int other_fd, std::chrono::milliseconds at_most) {
     if (!busy) {
         std::atomic_ref(*waits_flag).store(1, std::memory_order_seq_cst);
         impl.backlog->set_reader_busy(false);
+        // One that came before has woken nobody, and epoll asks only those that were.
+        const auto lock = impl.backlog->lock();
+        waits = impl.output().produced() != impl.output().cursor();
     }
     auto timeout = busy ? std::min(busy_tick, at_most) : at_most;
     if (waits) timeout = {};

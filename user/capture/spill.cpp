@@ -351,7 +351,8 @@ Status Spill::write_entry(std::uint64_t run, const Queue& queue, std::size_t at,
     return files_[chunk.place.file].write_entry(chunk.place.index, entry);
 }
 
-// If it can't be cleared it is found again after a crash, and its records are known by then.
+// If it can't be cleared it is found again after a crash. Its records are known by then, but what
+// stands behind the hole that follows is given up: numbers do not tell it from a flush cut short.
 void Spill::free_chunk(Place place) {
     if (auto freed = files_[place.file].free(place.index); !freed) {
         error_ = std::move(freed).error();

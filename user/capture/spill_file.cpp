@@ -93,44 +93,55 @@ Result<std::map<std::uint32_t, SpillEntry>> SpillFile::load() {
     return entries;
 }
 
+Result<std::uint64_t> SpillFile::room(int fd) const {
+    struct statvfs disk {};
+    if (::fstatvfs(fd, &disk) != 0) return fail_errno(place_.path, "asking what is free");
+    const std::uint64_t free = disk.f_bavail * disk.f_frsize;
+    return free - std::min(free, place_.left_free);
+}
+
+Error SpillFile::no_room() const {
+    return Error{place_.path, "making it larger", ENOSPC,
+                 "the last " + std::to_string(place_.left_free >> 20U) +
+                     " MiB of that disk are left to others"};
+}
+
 Status SpillFile::create() {
-    if (fd_.valid()) return {};
     const std::string& path = place_.path;
     UniqueFd fd(
         ::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, file_mode));
     if (!fd.valid()) return fail_errno(path, "making it");
-    capacity_ = static_cast<std::uint32_t>(place_.limit / chunk_size);
-    const Head head{magic, instance_, TW_LAYOUT, capacity_};
-    const off_t table = chunk_offset(capacity_, 0);
-    // With its blocks, so that the table can always be written.
-    if (::fallocate(fd.get(), 0, 0, table) != 0 && errno != EOPNOTSUPP) {
-        auto failed = fail_errno(path, "making it");
+    const auto give_up = [&](Error error) {
         ::unlink(path.c_str());
-        return failed;
-    }
-    if (::ftruncate(fd.get(), table) != 0 ||
+        return fail(std::move(error));
+    };
+    auto room = this->room(fd.get());
+    if (!room) return give_up(room.error());
+    // No more than there is room for: a queue's share is a part of that.
+    const std::uint32_t capacity = chunks_of(std::min(place_.limit, *room));
+    if (capacity == 0) return give_up(no_room());
+    const Head head{magic, instance_, TW_LAYOUT, capacity};
+    const off_t table = chunk_offset(capacity, 0);
+    // With its blocks, so that the table can always be written.
+    if ((::fallocate(fd.get(), 0, 0, table) != 0 && errno != EOPNOTSUPP) ||
+        ::ftruncate(fd.get(), table) != 0 ||
         ::pwrite(fd.get(), &head, sizeof(head), 0) != sizeof(head)) {
-        return fail_errno(path, "writing it");
+        return give_up(Error{path, "making it", errno, {}});
     }
     fd_ = std::move(fd);
+    capacity_ = capacity;
     touched_ = 0;
     used_ = 0;
     free_.clear();
     return {};
 }
 
-Status SpillFile::check_free() const {
-    struct statvfs disk {};
-    if (::fstatvfs(fd_.get(), &disk) != 0) return fail_errno(place_.path, "asking what is free");
-    if (disk.f_bavail * disk.f_frsize >= place_.left_free + chunks_a_check * chunk_size) return {};
-    return fail(Error{place_.path, "making it larger", ENOSPC,
-                      "the last " + std::to_string(place_.left_free >> 20U) +
-                          " MiB of that disk are left to others"});
-}
-
 Result<std::optional<std::uint32_t>> SpillFile::take() {
+    if (!fd_.valid()) {
+        if (chunks_of(place_.limit) == 0) return std::nullopt;
+        if (auto created = create(); !created) return pass_on(std::move(created));
+    }
     if (used_ >= capacity_) return std::nullopt;
-    if (auto created = create(); !created) return pass_on(std::move(created));
     if (!free_.empty()) {
         const std::uint32_t chunk = free_.back();
         free_.pop_back();
@@ -138,7 +149,9 @@ Result<std::optional<std::uint32_t>> SpillFile::take() {
         return chunk;
     }
     if (touched_ % chunks_a_check == 0) {
-        if (auto some = check_free(); !some) return pass_on(std::move(some));
+        auto room = this->room(fd_.get());
+        if (!room) return pass_on(std::move(room));
+        if (*room < chunk_size) return fail(no_room());
     }
     const off_t at = chunk_offset(capacity_, touched_);
     // Blocks first: a page that finds none later would take its bytes with it.
@@ -197,9 +210,11 @@ Status SpillFile::read(std::uint32_t chunk, std::uint64_t at, std::span<std::byt
 
 Result<UniqueFd> SpillFile::remove() {
     if (!fd_.valid()) return UniqueFd();
-    UniqueFd removed = std::move(fd_);
-    if (::unlink(place_.path.c_str()) != 0) return fail_errno(place_.path, "removing it");
-    return removed;
+    if (::unlink(place_.path.c_str()) != 0 && errno != ENOENT) {
+        return fail_errno(place_.path, "removing it");
+    }
+    capacity_ = chunks_of(place_.limit);
+    return std::move(fd_);
 }
 
 }  // namespace twinlog

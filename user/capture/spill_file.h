@@ -12,6 +12,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -56,7 +57,8 @@ class SpillFile {
     SpillFile(SpillPlace place, std::uint64_t instance)
         : place_(std::move(place)), instance_(instance) {}
 
-    // How many chunks it may have, and has.
+    // How many chunks it may have, and has. As long as a former process's file is used, what that
+    // one might.
     [[nodiscard]] std::uint64_t capacity() const { return capacity_; }
     [[nodiscard]] std::uint64_t used() const { return used_; }
 
@@ -81,13 +83,18 @@ class SpillFile {
     Result<UniqueFd> remove();
 
  private:
+    static std::uint32_t chunks_of(std::uint64_t bytes) {
+        return static_cast<std::uint32_t>(bytes / chunk_size);
+    }
     Status create();
-    Status check_free() const;
+    // Bytes of its file system that it may still take.
+    [[nodiscard]] Result<std::uint64_t> room(int fd) const;
+    [[nodiscard]] Error no_room() const;
 
     SpillPlace place_;
     std::uint64_t instance_;
     UniqueFd fd_;
-    std::uint32_t capacity_ = static_cast<std::uint32_t>(place_.limit / chunk_size);
+    std::uint32_t capacity_ = chunks_of(place_.limit);
     std::uint32_t touched_ = 0;        // chunks that have blocks
     std::vector<std::uint32_t> free_;  // of these; the last one first, it is still in the caches
     std::uint64_t used_ = 0;

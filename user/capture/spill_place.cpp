@@ -1,6 +1,7 @@
 #include "capture/spill_place.h"
 
 #include <linux/magic.h>
+#include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
@@ -33,8 +34,8 @@ constexpr const char* given_directories = "RUNTIME_DIRECTORY";
 std::string directory_in_memory() {
     // Set by who starts the daemon, for root.
     const char* given = std::getenv(given_directories);  // NOLINT(concurrency-mt-unsafe)
-    if (given == nullptr) return own_directory;
-    const std::string directories = given;
+    const std::string directories = given == nullptr ? "" : given;
+    if (directories.empty()) return own_directory;
     return directories.substr(0, directories.find(':'));
 }
 
@@ -76,11 +77,12 @@ SpillPlace spill_in_memory(const Pins& pins, std::uint64_t limit) {
     if (place.path.empty()) return {};
     const std::filesystem::path directory = std::filesystem::path(place.path).parent_path();
     struct statfs memory {};
-    if (!is_in_memory(directory.parent_path(), memory) && !is_in_memory(directory, memory)) {
-        return {};
-    }
-    if (!make_directory(directory, 0700) || !is_ours(directory) ||
+    const bool possible =
+        is_in_memory(directory.parent_path(), memory) || is_in_memory(directory, memory);
+    if (!possible || !make_directory(directory, 0700) || !is_ours(directory) ||
         !is_in_memory(directory, memory)) {
+        spdlog::debug("{} is no directory in memory of root alone: bursts wait on the disk",
+                      directory.string());
         return {};
     }
     const std::uint64_t size = memory.f_blocks * static_cast<std::uint64_t>(memory.f_bsize);

@@ -48,6 +48,7 @@ constexpr std::uint64_t min_ring = 4ULL << 20;
 constexpr std::uint64_t max_ring = 1ULL << 30;
 // Fewer chunks could not be shared out; more would need a table of more than some hundred MB.
 constexpr std::uint64_t min_spill = 16ULL << 20;
+constexpr std::uint64_t min_spill_memory = 1ULL << 20;
 constexpr std::uint64_t max_spill = 1ULL << 40;
 
 // A Go duration, or a number of days: 36h, 90m, 7d. In ns.
@@ -154,7 +155,9 @@ Result<DaemonOptions> to_options(const Arguments& arguments) {
     const std::string subject = "--spill-memory " + arguments.spill_memory;
     auto memory = parse_binary_size(arguments.spill_memory);
     if (!memory) return fail(subject, memory.error().message(), "for example 256m, or 0");
-    if (*memory > max_spill) return fail(subject, "more than 1t");
+    if ((*memory != 0 && *memory < min_spill_memory) || *memory > max_spill) {
+        return fail(subject, "not from 1m to 1t, nor 0: none");
+    }
     options.capture.spill_memory.limit = *memory;
     auto backend = find_backend(arguments.backend);
     if (!backend) return pass_on(std::move(backend));

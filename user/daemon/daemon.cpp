@@ -275,10 +275,8 @@ void Daemon::read_options_again(const DaemonOptions& options) {
             now->capture.spill.limit != options.capture.spill.limit ||
             now->capture.spill_memory.limit != options.capture.spill_memory.limit ||
             now->overload != options.overload) {
-            spdlog::warn(
-                "store, ring-size, spill, spill-memory, overload, container and pid change with "
-                "the "
-                "next start");
+            spdlog::warn("{} change with the next start",
+                         "store, ring-size, spill, spill-memory, overload, container and pid");
         }
         recorder_.set_log_options(now->log);
         on_stop_ = now->on_stop;

@@ -262,14 +262,16 @@ bool Recorder::anybody_stuck(std::uint64_t now) const {
     });
 }
 
-// What the stream still misses of its pipe's bytes, to be confirmed at the next look. False:
-// nothing.
-bool Recorder::peek_at(StreamRecorder& stream, const StreamsLook& look) const {
+// Copies the bytes of its pipe that the stream misses, to be confirmed at the next look. False: it
+// misses none, or there is no such copy.
+bool Recorder::peek_at(StreamRecorder& stream, const StreamsLook& look, Copy wanted) const {
     const StreamEnds ends = look.ends_of(stream.file());
     if (!stream.wants_peek(ends)) return false;
     std::string bytes = peek_into(stream.file(), look);
     // While somebody is at work there, nobody knows which bytes these are.
     if (capture_.ends(stream.file().slot).read != ends.read) bytes.clear();
+    // Who has many pipes gets small ones only, into which no whole copy goes: pipe(7).
+    if (wanted == Copy::whole && bytes.size() < *ends.unread) return false;
     const bool some = !bytes.empty();
     stream.peeked(ends, std::move(bytes), look.at);
     return some;
@@ -286,9 +288,9 @@ void Recorder::look_at_stuck(const StreamsLook& look) {
             // were taken out unseen, or a writer is in the middle of its write: nobody knows then
             // which bytes lie in it.
             const bool all_there = ends.unread && ends.written == ends.read + *ends.unread;
-            if (all_there && peek_at(*stream, look)) continue;
+            if (all_there && peek_at(*stream, look, Copy::whole)) continue;
             stream->assembler().look(ends, look.at);
-            peek_at(*stream, look);
+            peek_at(*stream, look, Copy::any);
         }
     }
 }

@@ -137,7 +137,8 @@ class Recorder : public CaptureSink {
         std::uint64_t ended_at = 0;        // CLOCK_BOOTTIME ns; 0: running
     };
 
-    bool peek_at(StreamRecorder& stream, const StreamsLook& look) const;
+    enum class Copy : std::uint8_t { any, whole };
+    bool peek_at(StreamRecorder& stream, const StreamsLook& look, Copy wanted) const;
     Result<std::shared_ptr<ContainerLog>> open_log(ContainerInfo info);
     Result<std::unique_ptr<LogWriter>> open_writer(const ContainerInfo& info);
     void add_stream(Run& run, Source source);

@@ -468,7 +468,9 @@ void ReadAssembler::look(const StreamEnds& ends, std::uint64_t at) {
     if (!ends.unread || settled_read_ > ends.read || next_ < ends.read) return;  // it moves
     align(ends);
     forget_late_writes({});
-    if (*ends.unread == 0) return;
+    // All that is in it was handed on, from a copy that has their order: so it will be with what
+    // follows.
+    if (next_ >= ends.read + *ends.unread) return;
     nobody_reads_ = true;
     hand_on_written(std::numeric_limits<std::uint64_t>::max(), GapReason::unread, at, Holes::stop);
 }
