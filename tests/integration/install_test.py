@@ -172,9 +172,11 @@ class Install(unittest.TestCase):
         for command, options in self.options.items():
             self.assertEqual(zsh.complete(f"twinlog {command[:3]}"), f"twinlog {command} ")
             for option in options:
-                # Its last letter is left out: nothing else begins so.
+                # Its last letter is left out: nothing else begins so, but for longer ones.
                 line = zsh.complete(f"twinlog {command} {option[:-1]}")
-                self.assertIn(line, (f"twinlog {command} {option} ", f"twinlog {command} {option}="))
+                longer = any(other.startswith(option) and other != option for other in options)
+                whole = f"twinlog {command} {option}"
+                self.assertIn(line, (whole,) if longer else (f"{whole} ", f"{whole}="))
         self.assertEqual(zsh.complete("twinlog ps --format t"), "twinlog ps --format table ")
         self.assertEqual(zsh.complete("twinlog --log-level=w"), "twinlog --log-level=warn ")
         self.assertEqual(zsh.complete("twinlog logs -f d"), "twinlog logs -f db ")
