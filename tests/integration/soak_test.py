@@ -23,7 +23,7 @@ SECONDS = int(os.environ.get("SOAK_SECONDS", "40"))
 CONTAINERS = int(os.environ.get("SOAK_CONTAINERS", "10"))
 KILL_SECONDS = int(os.environ.get("SOAK_KILL_SECONDS", "10"))
 PAUSE_US = int(os.environ.get("SOAK_PAUSE_US", "20000"))  # of a container after a line in each stream
-RESTART_SECONDS = 2  # a container each
+RESTART_SECONDS = float(os.environ.get("SOAK_RESTART_SECONDS", "2"))  # a container each
 FOLLOWERS = 3
 # So that no line is rotated out: 64 KiB have some 700 of these short ones.
 MAX_FILES = 50 + SECONDS * 2 * 1000000 // PAUSE_US // 500
@@ -55,15 +55,24 @@ class Soak(DaemonTestCase):
         return {"KiB of memory": int(re.search(r"VmRSS:\s+(\d+)", status).group(1)),
                 "descriptors": len(os.listdir(process / "fd")), "pins": len(os.listdir(pins)), **sizes}
 
-    def all_running(self):
-        """Each container's present run is known, and none that ended is left."""
-        files = [self.twinlog.directory(container) / "container.json" for container in self.runs]
-        infos = [json.loads(file.read_text()) for file in files if file.exists()]
-        return len(infos) == len(self.runs) and all(
-            info["state"] == "running" and info["run"] == run for info, run in zip(infos, self.runs.values()))
+    def not_running(self):
+        """Of which containers the present run is not known, or another one is left."""
+        wrong = []
+        for container, run in self.runs.items():
+            file = self.twinlog.directory(container) / "container.json"
+            info = json.loads(file.read_text()) if file.exists() else {}
+            now = info.get("state"), info.get("run")
+            if now != ("running", run):
+                wrong.append(f"{container[:12]}: {now[0]}, run {now[1]} instead of {run}")
+        return wrong
 
     def settled_footprint(self):
-        harness.wait_until(self.all_running, "all runs being known")
+        try:
+            harness.wait_until(lambda: not self.not_running(), "all runs being known")
+        except AssertionError:
+            self.twinlog.messages.seek(0)
+            said = self.twinlog.messages.read().decode(errors="replace")
+            self.fail("\n".join([*self.not_running(), *said.splitlines()[-200:]]))
         # Ended runs are given up some time after the new one is known.
         harness.wait_until(lambda: self.footprint()["streams entries"] == 2 * len(self.runs),
                            "the streams of ended runs being given up")

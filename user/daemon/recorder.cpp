@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 #include "base/clock.h"
@@ -16,6 +17,10 @@
 namespace twinlog {
 
 namespace {
+
+// Two daemons tell the time of one start by so much otherwise at most; two starts of a container
+// are farther apart.
+constexpr std::int64_t same_start_ns = 10'000'000;
 
 // Of so many runs keep_files() looks after the files at a time: some 20 ms on a disk that discards.
 constexpr std::size_t kept_at_once = 64;
@@ -105,7 +110,8 @@ Result<std::unique_ptr<LogWriter>> Recorder::open_writer(const ContainerInfo& in
     return writer;
 }
 
-Result<std::shared_ptr<ContainerLog>> Recorder::open_log(ContainerInfo info) {
+Result<std::shared_ptr<ContainerLog>> Recorder::open_log(ContainerInfo info,
+                                                         const tw_start& start) {
     if (auto open = logs_[info.id].lock()) {
         // The next run of a container whose last one is not finished yet.
         ContainerInfo& known = open->info();
@@ -119,7 +125,12 @@ Result<std::shared_ptr<ContainerLog>> Recorder::open_log(ContainerInfo info) {
     info.run = (*writer)->recovery().last_run + 1;
     if (auto known = store_.load(info.id)) {
         info.streams = known->streams;
-        info.run = std::max(info.run, known->run + 1);
+        // Counted by a daemon that was killed before it had its checkpoint: none of it is in the
+        // log.
+        const bool counted =
+            known->state == ContainerState::running &&
+            std::abs(known->captured_since_ns - wall_time(start.time)) < same_start_ns;
+        info.run = std::max(info.run, counted ? known->run : known->run + 1);
     }
     auto log = std::make_shared<ContainerLog>(std::move(info), std::move(*writer));
     logs_[log->info().id] = log;
@@ -149,7 +160,7 @@ void Recorder::on_start(const tw_start& start) {
         return;
     }
     const std::string title = describe(info);
-    auto log = open_log(std::move(info));
+    auto log = open_log(std::move(info), start);
     if (!log) {
         spdlog::error("{}: not captured yet: {}", title, log.error().message());
         reject(start);
