@@ -22,6 +22,12 @@ class Steps(SinkTestCase):
         process.gate.write(b"go\n")
         return puppet, process
 
+    def start_into_pipe(self):
+        reader, writer = os.pipe()
+        puppet, process = self.start(writer)
+        os.close(writer)
+        return reader, puppet, process
+
     def finish(self, puppet, process):
         puppet.end()
         self.assertEqual(process.wait(harness.DEADLINE), 0)
@@ -139,9 +145,7 @@ class Steps(SinkTestCase):
 
     def test_a_reader_that_splices_from_now_on(self):
         """Only the first write after the read counts on being read."""
-        reader, writer = os.pipe()
-        puppet, process = self.start(writer)
-        os.close(writer)
+        reader, puppet, process = self.start_into_pipe()
         got = tempfile.TemporaryFile()
         puppet.do("say", 1, "read")
         os.write(got.fileno(), os.read(reader, 100))
@@ -158,9 +162,7 @@ class Steps(SinkTestCase):
 
     def test_a_reader_that_asks_for_nothing(self):
         """That it gets nothing then says nothing of an end."""
-        reader, writer = os.pipe()
-        puppet, process = self.start(writer)
-        os.close(writer)
+        reader, puppet, process = self.start_into_pipe()
         puppet.do("say", 1, "read")
         came = os.read(reader, 100)
         puppet.do("block", 1, 60, 0)
@@ -172,9 +174,7 @@ class Steps(SinkTestCase):
 
     def test_someone_who_looks_with_tee(self):
         """tee(2) takes nothing out: what it shows must not be counted as read."""
-        reader, writer = os.pipe()
-        puppet, process = self.start(writer)
-        os.close(writer)
+        reader, puppet, process = self.start_into_pipe()
         libc = ctypes.CDLL(None, use_errno=True)
         came = b""
         for number in range(20):
@@ -190,9 +190,7 @@ class Steps(SinkTestCase):
         self.assertEqual(self.check(entries, came), 0)
 
     def test_a_reader_that_goes(self):
-        reader, writer = os.pipe()
-        puppet, process = self.start(writer)
-        os.close(writer)
+        reader, puppet, process = self.start_into_pipe()
         puppet.do("say", 1, "first")
         came = os.read(reader, 100)
         puppet.do("block", 1, 2000, 0)
@@ -238,9 +236,7 @@ class Steps(SinkTestCase):
 
     def test_a_late_daemon_by_pid(self):
         """In the middle of a line, with bytes in the pipe, with a writer that waits for room."""
-        reader, writer = os.pipe()
-        puppet, process = self.start(writer)
-        os.close(writer)
+        reader, puppet, process = self.start_into_pipe()
         puppet.do("put", 1, "begun long ago, ")
         os.read(reader, 100)
         puppet.do("put", 1, "in the pipe, ")

@@ -41,7 +41,7 @@ std::string directory_in_memory() {
 
 std::string file_in_memory(const Pins& pins) {
     if (!pins.usable()) return {};
-    const std::string name = std::filesystem::path(pins.path("")).parent_path().filename();
+    const std::string name = std::filesystem::path(pins.directory()).filename();
     return directory_in_memory() + "/" + name + ".spill";
 }
 

@@ -21,6 +21,12 @@ namespace twinlog {
 
 namespace {
 
+// Pins last: without them the next one would find nothing to stop.
+Status remove_capture(Pins& pins) {
+    if (auto removed = remove_spill_in_memory(pins); !removed) return removed;
+    return pins.remove();
+}
+
 Status stop(const std::string& path) {
     auto store = Store::open(path, /*create=*/false);
     if (!store) return pass_on(std::move(store));
@@ -32,8 +38,7 @@ Status stop(const std::string& path) {
         if (auto thawed = thaw_left(path); !thawed) return thawed;
         if (!pins->exist()) return fail(path, "no twinlog daemon runs with this store");
         // One that ended without a word, or was told to keep the capture.
-        if (auto removed = remove_spill_in_memory(*pins); !removed) return removed;
-        return pins->remove();
+        return remove_capture(*pins);
     }
     const pid_t pid = **daemon;
     const std::string subject = "twinlog daemon " + std::to_string(pid);
@@ -47,9 +52,7 @@ Status stop(const std::string& path) {
     while (::poll(&gone, 1, -1) < 0) {
         if (errno != EINTR) return fail_errno(subject, "waiting for its end");
     }
-    if (!pins->exist()) return {};
-    if (auto removed = remove_spill_in_memory(*pins); !removed) return removed;
-    return pins->remove();
+    return pins->exist() ? remove_capture(*pins) : Status{};
 }
 
 }  // namespace

@@ -275,8 +275,8 @@ bool Recorder::anybody_stuck(std::uint64_t now) const {
 
 // Copies the bytes of its pipe that the stream misses, to be confirmed at the next look. False: it
 // misses none, or there is no such copy.
-bool Recorder::peek_at(StreamRecorder& stream, const StreamsLook& look, Copy wanted) const {
-    const StreamEnds ends = look.ends_of(stream.file());
+bool Recorder::peek_at(StreamRecorder& stream, const StreamEnds& ends, const StreamsLook& look,
+                       Copy wanted) const {
     if (!stream.wants_peek(ends)) return false;
     std::string bytes = peek_into(stream.file(), look);
     // While somebody is at work there, nobody knows which bytes these are.
@@ -299,9 +299,9 @@ void Recorder::look_at_stuck(const StreamsLook& look) {
             // were taken out unseen, or a writer is in the middle of its write: nobody knows then
             // which bytes lie in it.
             const bool all_there = ends.unread && ends.written == ends.read + *ends.unread;
-            if (all_there && peek_at(*stream, look, Copy::whole)) continue;
+            if (all_there && peek_at(*stream, ends, look, Copy::whole)) continue;
             stream->assembler().look(ends, look.at);
-            peek_at(*stream, look, Copy::any);
+            peek_at(*stream, ends, look, Copy::any);
         }
     }
 }

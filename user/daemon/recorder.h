@@ -138,7 +138,8 @@ class Recorder : public CaptureSink {
     };
 
     enum class Copy : std::uint8_t { any, whole };
-    bool peek_at(StreamRecorder& stream, const StreamsLook& look, Copy wanted) const;
+    bool peek_at(StreamRecorder& stream, const StreamEnds& ends, const StreamsLook& look,
+                 Copy wanted) const;
     Result<std::shared_ptr<ContainerLog>> open_log(ContainerInfo info, const tw_start& start);
     Result<std::unique_ptr<LogWriter>> open_writer(const ContainerInfo& info);
     void add_stream(Run& run, Source source);
