@@ -661,6 +661,37 @@ TEST_CASE("counts of a pipe's ends that disagree from the start") {
         CHECK(stream.story() == "abcdef g h");
         CHECK(stream.assembler.held_bytes() == 0);
     }
+    SECTION("found out when a write has been begun that was told by its bytes") {
+        // The pipe held "a", not two bytes.
+        Fed<ReadAssembler> stream(2, false);
+        stream.write(2, "b");
+        stream.write(3, "c");
+        stream.write(4, "defghijklmnop");
+        stream.settle(17, 0);
+        stream.read(0, "abcdefg");
+        stream.read(7, "hijkl");
+        stream.look(17, 12, 4);
+        CHECK(stream.story() == "ab c defg hijkl mnop");
+        CHECK(stream.writers() == "0 2 3 3 3");
+        stream.write(17, "qr");
+        stream.read(12, "mnopqr");
+        CHECK(stream.story() == "ab c defg hijkl mnop qr");
+        stream.end(19, 18, true);
+        CHECK(stream.out.wrong == "");
+    }
+    SECTION("found out when a write seemed to be told by its bytes, but has more than the pipe") {
+        Fed<ReadAssembler> stream(0, false);
+        stream.write(0, "aaaaaaaaaaaaaaaaaaaa");
+        stream.read(0, "aaaaaaaaaa");
+        // Five bytes of the write were taken out before anybody counted.
+        stream.look(20, 10, 5);
+        CHECK(stream.out.text.size() == 15);
+        stream.write(20, "bcd");
+        stream.read(10, "aaaaabcd");
+        CHECK(stream.out.text == "aaaaaaaaaaaaaaabcd");
+        CHECK(stream.out.wrong == "");
+        stream.end(23, 18, true);
+    }
     SECTION("found out when a write agrees that should have come long before") {
         // Ten bytes went in unseen, which only the reader counts.
         Fed<ReadAssembler> stream(0, true);

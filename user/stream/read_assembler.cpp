@@ -140,17 +140,6 @@ void ReadAssembler::shift_writes(std::int64_t distance) {
     shift_ += distance;
     for (Write& write : writes_) write.position += distance;
     for (Early& early : early_) early.position += distance;
-    if (current_.length == 0) return;
-    // What is left of a write that was begun at a wrong place.
-    current_.position += distance;
-    if (distance > 0) {
-        writes_.push_front(std::move(current_));
-        current_ = {};
-        return;
-    }
-    held_bytes_ -= current_.bytes.size();
-    current_.drop_front(static_cast<std::uint64_t>(here() - current_.position));
-    held_bytes_ += current_.bytes.size();
 }
 
 // A stream that was found with somebody at work in it: which write the next bytes are of is found
@@ -179,12 +168,29 @@ void ReadAssembler::align(std::string_view next_bytes) {
 // The same by what is in the pipe: these are the bytes that were written last.
 void ReadAssembler::align(const StreamEnds& looked) {
     if (!looked.unread) return;
-    auto shift = static_cast<std::int64_t>(looked.read + *looked.unread - looked.written);
+    const auto pipe_end = static_cast<std::int64_t>(looked.read + *looked.unread);
+    std::int64_t shift = pipe_end - static_cast<std::int64_t>(looked.written);
     // Where both ends were counted from the start, writers can only be behind, and no further than
     // it seemed by the bytes.
     if (from_start_) shift = std::clamp<std::int64_t>(shift, 0, std::max<std::int64_t>(shift_, 0));
-    shift_writes(shift - shift_);
+    const std::int64_t distance = shift - shift_;
+    shift_writes(distance);
     aligned_ = true;
+    if (current_.length == 0 || distance == 0) return;
+    // What is left of a write is where its bytes were seen to be, or was begun at a wrong place.
+    if (confirmed_ >= telling_length &&
+        here() + static_cast<std::int64_t>(current_.length) <= pipe_end) {
+        return;
+    }
+    current_.position += distance;
+    if (distance > 0) {
+        writes_.push_front(std::move(current_));
+        current_ = {};
+        return;
+    }
+    held_bytes_ -= current_.bytes.size();
+    current_.drop_front(static_cast<std::uint64_t>(here() - current_.position));
+    held_bytes_ += current_.bytes.size();
 }
 
 // Writes whose bytes went on before they were recorded. Unless it is the counts that disagree: what
@@ -236,6 +242,7 @@ void ReadAssembler::take_write(std::size_t index) {
     }
     current_ = std::move(*taken);
     current_.position = here();
+    confirmed_ = 0;
     writes_.erase(taken);
 }
 
@@ -259,10 +266,12 @@ bool ReadAssembler::choose_write(std::string_view next_bytes, std::uint64_t time
         }
         held_bytes_ -= current_.bytes.size();
         current_ = Write{.position = here(), .length = unknown, .time = time};
+        confirmed_ = 0;
         return true;
     }
     if (const auto index = find_write(next_bytes, time, wait)) {
         take_write(*index);
+        confirmed_ = std::min(current_.bytes.size(), next_bytes.size());
         in_doubt_ = false;
         return true;
     }
@@ -313,12 +322,19 @@ std::optional<std::size_t> ReadAssembler::find_write(std::string_view next_bytes
 std::size_t ReadAssembler::attribute(std::string_view bytes, std::uint64_t time, Wait wait) {
     std::size_t done = 0;
     while (done < bytes.size()) {
-        if (current_.length == 0 && !choose_write(bytes.substr(done), time, wait)) break;
+        const bool was_begun = current_.length > 0;
+        if (!was_begun && !choose_write(bytes.substr(done), time, wait)) break;
         const auto count =
             static_cast<std::size_t>(std::min<std::uint64_t>(current_.length, bytes.size() - done));
+        const std::string_view part = bytes.substr(done, count);
+        if (was_begun) {
+            confirmed_ = agree(current_, part)
+                             ? confirmed_ + std::min(current_.bytes.size(), part.size())
+                             : 0;
+        }
         const std::uint64_t position = next_;
         next_ += count;
-        sink_.on_bytes(position, bytes.substr(done, count), origin());
+        sink_.on_bytes(position, part, origin());
         held_bytes_ -= current_.bytes.size();
         current_.drop_front(count);
         held_bytes_ += current_.bytes.size();

@@ -107,6 +107,7 @@ class ReadAssembler : public Assembler {
     bool nobody_reads_ = false;            // writes are handed on at once
     std::deque<Write> writes_;             // not handed on, by position; all behind current_
     Write current_;                        // what is left of the write that the next bytes are of
+    std::uint64_t confirmed_ = 0;          // how many of its bytes were seen to be those read
     std::map<std::uint64_t, Read> reads_;  // disjoint, all at or after next_
     std::deque<Early> early_;              // in the order in which they were taken
     bool in_doubt_ = false;                // the last write taken was not known by its bytes
