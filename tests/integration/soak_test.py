@@ -78,11 +78,23 @@ class Soak(DaemonTestCase):
                            "the streams of ended runs being given up")
         return self.footprint()
 
-    def follow_some(self, followers):
+    def follow_some(self, count):
+        return [self.twinlog.follow(container) for container in random.sample(list(self.runs), count)]
+
+    def end_all(self, followers):
         for follower in followers:
             follower.kill()
             follower.communicate()
-        return [self.twinlog.follow(container) for container in random.sample(list(self.runs), FOLLOWERS)]
+
+    def read_some(self, followers):
+        """Waits for lines, which come all the time. Of a container that was restarted, the follower ends;
+        another one takes its place."""
+        ended = []
+        for pipe in select.select([f.stdout for f in followers], [], [], harness.DEADLINE)[0]:
+            if not os.read(pipe.fileno(), 65536):
+                ended += [f for f in followers if f.stdout is pipe]
+        self.end_all(ended)
+        return [f for f in followers if f not in ended] + self.follow_some(len(ended))
 
     def kill_daemon(self):
         self.twinlog.stop(signal.SIGKILL)
@@ -119,25 +131,22 @@ class Soak(DaemonTestCase):
                 options=("--name", name, "-e", f"NAME={name}", "-e", f"PAUSE_US={PAUSE_US}")), self.names))
             self.runs = dict.fromkeys(ids, 1)
             first = self.settled_footprint()
-            followers = self.follow_some([])
+            followers = self.follow_some(FOLLOWERS)
             begin = time.monotonic()
             next_kill, next_restart = begin + KILL_SECONDS, begin + RESTART_SECONDS
             kills = restarts = 0
             while time.monotonic() < begin + SECONDS:
-                # Lines come all the time, so this waits for events.
-                for follower in select.select([f.stdout for f in followers], [], [], harness.DEADLINE)[0]:
-                    os.read(follower.fileno(), 65536)
+                followers = self.read_some(followers)
                 if time.monotonic() > next_restart:
                     self.restart(random.choice(ids))
                     next_restart, restarts = time.monotonic() + RESTART_SECONDS, restarts + 1
                 if time.monotonic() > next_kill:
                     self.kill_daemon()
-                    followers = self.follow_some(followers)
+                    self.end_all(followers)
+                    followers = self.follow_some(FOLLOWERS)
                     next_kill, kills = time.monotonic() + KILL_SECONDS, kills + 1
             last = self.settled_footprint()
-            for follower in followers:
-                follower.kill()
-                follower.communicate()
+            self.end_all(followers)
             list(pool.map(lambda container: self.docker("stop", container), ids))
         lines = sum(self.check(container, name) for container, name in zip(ids, self.names))
         print(f"  ({lines} lines of {CONTAINERS} containers in {SECONDS} s, {restarts} restarts, {kills} kills)")
