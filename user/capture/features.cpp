@@ -9,13 +9,17 @@
 #include <csignal>
 #include <cstring>
 #include <string_view>
+#include <thread>
 #include <utility>
 
+#include "base/byte_size.h"
 #include "base/file_system.h"
+#include "base/priority.h"
 #include "base/unique_fd.h"
 #include "capture/backend.h"
 #include "capture/pins.h"
 #include "capture/privileges.h"
+#include "capture/spill_place.h"
 #include "record.h"
 
 namespace twinlog {
@@ -109,6 +113,31 @@ Finding examine_pins() {
             "`twinlog run` with its --store goes on with them, `twinlog stop` removes them"};
 }
 
+// A disk may stall for longer than it takes to fill the ring.
+Finding examine_memory() {
+    const auto memory = memory_for_spills();
+    if (memory) {
+        return good("bursts", "wait in memory, at most " + format_size(memory->limit) + " in " +
+                                  memory->path + ", and then on the store's disk");
+    }
+    return {Finding::Verdict::limited, "bursts",
+            memory.error().message() +
+                ": what is more than the ring holds waits on the store's disk, and is lost while "
+                "that stalls",
+            "a tmpfs there, or a larger --ring-size"};
+}
+
+Finding examine_priority() {
+    Status taken;
+    std::thread([&taken] { taken = run_before_others(); }).join();
+    if (taken) return good("priority", "the thread that empties the ring comes before others");
+    return {
+        Finding::Verdict::limited, "priority",
+        "real-time priority is refused: on a busy host the ring may not be emptied in time, which "
+        "loses bytes",
+        "CAP_SYS_NICE, or an RLIMIT_RTPRIO of 1 (LimitRTPRIO=1 in a unit)"};
+}
+
 bool file_system_known(std::string_view name) {
     const auto known = read_file("/proc/filesystems", 65536);
     return known && known->find("\t" + std::string(name) + "\n") != std::string::npos;
@@ -156,6 +185,8 @@ std::vector<Finding> examine_host() {
     }
     findings.push_back(examine_pipe_functions());
     findings.push_back(examine_cgroups());
+    findings.push_back(examine_memory());
+    findings.push_back(examine_priority());
     findings.push_back(examine_pins());
     return findings;
 }

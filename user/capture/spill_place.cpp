@@ -45,16 +45,25 @@ std::string file_in_memory(const Pins& pins) {
     return directory_in_memory() + "/" + name + ".spill";
 }
 
-bool is_in_memory(const std::string& directory, struct statfs& memory) {
-    return ::statfs(directory.c_str(), &memory) == 0 &&
-           static_cast<unsigned long>(memory.f_type) == static_cast<unsigned long>(TMPFS_MAGIC);
-}
-
-// Nobody else can put a file there, or read one.
-bool is_ours(const std::string& directory) {
+// How many bytes the file system of that directory has, which may not be made yet. Fails where that
+// is no memory, or where others than root could put a file there, or read one.
+Result<std::uint64_t> size_of_memory(const std::string& directory) {
+    std::string place = directory;
     struct stat status {};
-    return ::lstat(directory.c_str(), &status) == 0 && S_ISDIR(status.st_mode) &&
-           status.st_uid == ::geteuid() && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+    if (::lstat(directory.c_str(), &status) != 0) {
+        place = std::filesystem::path(directory).parent_path();
+    } else if (!S_ISDIR(status.st_mode) || status.st_uid != ::geteuid() ||
+               (status.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+        return fail(directory, "is not a directory of root's alone");
+    }
+    struct statfs memory {};
+    if (::statfs(place.c_str(), &memory) != 0) {
+        return fail_errno(place, "asking which file system it is");
+    }
+    if (static_cast<unsigned long>(memory.f_type) != static_cast<unsigned long>(TMPFS_MAGIC)) {
+        return fail(place, "is not in memory (tmpfs)");
+    }
+    return memory.f_blocks * static_cast<std::uint64_t>(memory.f_bsize);
 }
 
 }  // namespace
@@ -76,19 +85,29 @@ SpillPlace spill_in_memory(const Pins& pins, std::uint64_t limit) {
     SpillPlace place{.path = file_in_memory(pins), .limit = 0, .left_free = 0};
     if (place.path.empty()) return {};
     const std::filesystem::path directory = std::filesystem::path(place.path).parent_path();
-    struct statfs memory {};
-    const bool possible =
-        is_in_memory(directory.parent_path(), memory) || is_in_memory(directory, memory);
-    if (!possible || !make_directory(directory, 0700) || !is_ours(directory) ||
-        !is_in_memory(directory, memory)) {
-        spdlog::debug("{} is no directory in memory of root alone: bursts wait on the disk",
-                      directory.string());
+    auto size = size_of_memory(directory);
+    if (size) {
+        if (auto made = make_directory(directory, 0700); !made) {
+            size = pass_on(std::move(made));
+        } else {
+            size = size_of_memory(directory);
+        }
+    }
+    if (!size) {
+        spdlog::debug("{}: bursts wait on the disk", size.error().message());
         return {};
     }
-    const std::uint64_t size = memory.f_blocks * static_cast<std::uint64_t>(memory.f_bsize);
-    place.limit = std::min(limit, size / memory_part);
-    place.left_free = size / memory_part;
+    place.limit = std::min(limit, *size / memory_part);
+    place.left_free = *size / memory_part;
     return place;
+}
+
+Result<SpillPlace> memory_for_spills() {
+    const std::string directory = directory_in_memory();
+    const auto size = size_of_memory(directory);
+    if (!size) return fail(size.error());
+    return SpillPlace{
+        .path = directory, .limit = *size / memory_part, .left_free = *size / memory_part};
 }
 
 Status remove_spill_in_memory(const Pins& pins) {

@@ -19,6 +19,10 @@ Result<SpillPlace> spill_on_disk(const std::string& path, std::uint64_t limit);
 // limit.
 SpillPlace spill_in_memory(const Pins& pins, std::uint64_t limit);
 
+// Where that would be, without limits but the memory's own; makes nothing. Fails with what keeps
+// bursts out of memory here.
+Result<SpillPlace> memory_for_spills();
+
 // Removes what is left of that one when its capture is over.
 Status remove_spill_in_memory(const Pins& pins);
 
