@@ -177,12 +177,12 @@ void ReadAssembler::align(const StreamEnds& looked) {
     shift_writes(distance);
     aligned_ = true;
     if (current_.length == 0 || distance == 0) return;
-    // What is left of a write is where its bytes were seen to be, or was begun at a wrong place.
-    if (confirmed_ >= telling_length &&
-        here() + static_cast<std::int64_t>(current_.length) <= pipe_end) {
+    current_.position += distance;
+    // What is left of a write was begun at a wrong place, or is where its bytes were seen to be.
+    if (here() + static_cast<std::int64_t>(current_.length) <= pipe_end && seen_refutes_counts()) {
+        current_.position = here();
         return;
     }
-    current_.position += distance;
     if (distance > 0) {
         writes_.push_front(std::move(current_));
         current_ = {};
@@ -191,6 +191,23 @@ void ReadAssembler::align(const StreamEnds& looked) {
     held_bytes_ -= current_.bytes.size();
     current_.drop_front(static_cast<std::uint64_t>(here() - current_.position));
     held_bytes_ += current_.bytes.size();
+}
+
+// What was read last is what is left of the current write's own, and not what should have stood
+// there by where the writes are now.
+bool ReadAssembler::seen_refutes_counts() const {
+    if (seen_.size() < telling_length) return false;
+    const std::int64_t begin = here() - static_cast<std::int64_t>(seen_.size());
+    const auto differs = [this, begin](const Write& write) {
+        const std::int64_t from = std::max(begin, write.position);
+        const std::int64_t to =
+            std::min(here(), write.position + static_cast<std::int64_t>(write.bytes.size()));
+        return from < to && seen_.compare(static_cast<std::size_t>(from - begin),
+                                          static_cast<std::size_t>(to - from), write.bytes,
+                                          static_cast<std::size_t>(from - write.position),
+                                          static_cast<std::size_t>(to - from)) != 0;
+    };
+    return differs(current_) || std::any_of(writes_.begin(), writes_.end(), differs);
 }
 
 // Writes whose bytes went on before they were recorded. Unless it is the counts that disagree: what
@@ -242,7 +259,7 @@ void ReadAssembler::take_write(std::size_t index) {
     }
     current_ = std::move(*taken);
     current_.position = here();
-    confirmed_ = 0;
+    seen_.clear();
     writes_.erase(taken);
 }
 
@@ -266,12 +283,11 @@ bool ReadAssembler::choose_write(std::string_view next_bytes, std::uint64_t time
         }
         held_bytes_ -= current_.bytes.size();
         current_ = Write{.position = here(), .length = unknown, .time = time};
-        confirmed_ = 0;
+        seen_.clear();
         return true;
     }
     if (const auto index = find_write(next_bytes, time, wait)) {
         take_write(*index);
-        confirmed_ = std::min(current_.bytes.size(), next_bytes.size());
         in_doubt_ = false;
         return true;
     }
@@ -318,20 +334,28 @@ std::optional<std::size_t> ReadAssembler::find_write(std::string_view next_bytes
     return std::nullopt;
 }
 
+// Bytes of the current write, of which more is to come.
+void ReadAssembler::see(std::string_view bytes) {
+    const std::size_t before = bytes.size() - std::min(bytes.size(), most_compared);
+    const std::string_view last = bytes.substr(before);
+    if (bytes.size() > current_.bytes.size() ||
+        current_.bytes.compare(before, last.size(), last) != 0) {
+        seen_.clear();
+        return;
+    }
+    seen_ += last;
+    seen_.erase(0, seen_.size() - std::min(seen_.size(), most_compared));
+}
+
 // Hands on bytes at next_ as far as their writes are known; returns how many.
 std::size_t ReadAssembler::attribute(std::string_view bytes, std::uint64_t time, Wait wait) {
     std::size_t done = 0;
     while (done < bytes.size()) {
-        const bool was_begun = current_.length > 0;
-        if (!was_begun && !choose_write(bytes.substr(done), time, wait)) break;
+        if (current_.length == 0 && !choose_write(bytes.substr(done), time, wait)) break;
         const auto count =
             static_cast<std::size_t>(std::min<std::uint64_t>(current_.length, bytes.size() - done));
         const std::string_view part = bytes.substr(done, count);
-        if (was_begun) {
-            confirmed_ = agree(current_, part)
-                             ? confirmed_ + std::min(current_.bytes.size(), part.size())
-                             : 0;
-        }
+        if (count < current_.length) see(part);
         const std::uint64_t position = next_;
         next_ += count;
         sink_.on_bytes(position, part, origin());
@@ -347,6 +371,7 @@ std::size_t ReadAssembler::attribute(std::string_view bytes, std::uint64_t time,
 // the end of it where holes are not to be passed. Returns how many are left.
 std::uint64_t ReadAssembler::hand_on_written(std::uint64_t length, GapReason reason,
                                              std::uint64_t time, Holes holes) {
+    seen_.clear();
     while (length > 0) {
         if (current_.length == 0) {
             forget_late_writes({});

@@ -76,6 +76,8 @@ class ReadAssembler : public Assembler {
     void take_write(std::size_t index);
     void forget_early();
     void forget_late_writes(std::string_view next_bytes);
+    void see(std::string_view bytes);
+    [[nodiscard]] bool seen_refutes_counts() const;
     [[nodiscard]] bool agree(const Write& write, std::string_view bytes) const;
     void shift_writes(std::int64_t distance);
     void align(std::string_view next_bytes);
@@ -107,7 +109,7 @@ class ReadAssembler : public Assembler {
     bool nobody_reads_ = false;            // writes are handed on at once
     std::deque<Write> writes_;             // not handed on, by position; all behind current_
     Write current_;                        // what is left of the write that the next bytes are of
-    std::uint64_t confirmed_ = 0;          // how many of its bytes were seen to be those read
+    std::string seen_;                     // the last bytes before next_, if read and also its own
     std::map<std::uint64_t, Read> reads_;  // disjoint, all at or after next_
     std::deque<Early> early_;              // in the order in which they were taken
     bool in_doubt_ = false;                // the last write taken was not known by its bytes
