@@ -45,6 +45,17 @@ constexpr std::size_t last_searches = 64;  // beyond that share, at the end of a
 constexpr std::size_t telling_length = 8;
 constexpr std::size_t most_compared = 64;
 
+// How much of a stream that was found is searched for where its reads and writes agree: a second's
+// work, should a container have made its output so that they never do.
+constexpr std::uint64_t most_searched = 1ULL << 30U;
+
+// Where that begins, if it is there. Takes no longer for bytes that are all alike.
+std::optional<std::size_t> find(std::string_view bytes, std::string_view wanted) {
+    const void* at = ::memmem(bytes.data(), bytes.size(), wanted.data(), wanted.size());
+    if (at == nullptr) return std::nullopt;
+    return static_cast<const char*>(at) - bytes.data();
+}
+
 }  // namespace
 
 void ReadAssembler::Write::drop_front(std::uint64_t count) {
@@ -146,23 +157,24 @@ void ReadAssembler::shift_writes(std::int64_t distance) {
 // by comparing.
 void ReadAssembler::align(std::string_view next_bytes) {
     if (aligned_ || writes_.empty() || next_bytes.size() < telling_length) return;
+    const auto align_to = [this](std::int64_t position, const Write& write) {
+        shift_writes(position - write.position);
+        aligned_ = true;
+    };
     const Write& first = writes_.front();
     if (first.bytes.size() >= telling_length) {
-        const std::string_view telling = std::string_view(first.bytes).substr(0, most_compared);
-        if (const auto at = next_bytes.find(telling); at != std::string_view::npos) {
-            shift_writes(here() + static_cast<std::int64_t>(at) - first.position);
-            aligned_ = true;
-            return;
-        }
+        const auto at = find(next_bytes, std::string_view(first.bytes).substr(0, most_compared));
+        if (at) return align_to(here() + static_cast<std::int64_t>(*at), first);
+        searched_ += next_bytes.size();
     }
     const std::string_view telling = next_bytes.substr(0, most_compared);
     for (std::size_t i = 0; i < std::min(writes_.size(), swap_window); ++i) {
-        const auto at = writes_[i].bytes.find(telling);
-        if (at == std::string::npos) continue;
-        shift_writes(here() - (writes_[i].position + static_cast<std::int64_t>(at)));
-        aligned_ = true;
-        return;
+        const auto at = find(writes_[i].bytes, telling);
+        if (at) return align_to(here() - static_cast<std::int64_t>(*at), writes_[i]);
+        searched_ += writes_[i].bytes.size();
     }
+    // By the counts, then.
+    aligned_ = searched_ > most_searched;
 }
 
 // The same by what is in the pipe: these are the bytes that were written last.

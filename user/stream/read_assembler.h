@@ -105,6 +105,7 @@ class ReadAssembler : public Assembler {
     std::int64_t shift_ = 0;  // what the count of writes is behind that of reads
     bool from_start_;
     bool aligned_;                         // shift_ is right, or seems so by the bytes
+    std::uint64_t searched_ = 0;           // bytes that did not tell
     std::uint64_t debt_ = 0;               // bytes handed on whose write was not known yet
     bool nobody_reads_ = false;            // writes are handed on at once
     std::deque<Write> writes_;             // not handed on, by position; all behind current_
