@@ -134,7 +134,7 @@ static __always_inline u32 own_ns_pid(void)
 	level &= PID_NS_LEVELS - 1;
 	upid = (void *)pid + bpf_core_field_offset(struct pid, numbers) +
 	       level * bpf_core_type_size(struct upid);
-	return BPF_CORE_READ(upid, nr);
+	return MEMBER(upid, upid, nr);
 }
 
 static __always_inline void fill_head(struct tw_data *head, const struct tw_stream *stream, u32 type,
@@ -151,7 +151,8 @@ static __always_inline void fill_head(struct tw_data *head, const struct tw_stre
 	head->tid = id;
 	head->ns_pid = own_ns_pid();
 	head->pad = 0;
-	bpf_get_current_comm(head->comm, sizeof(head->comm));
+	__builtin_memcpy(head->comm, __builtin_assume_aligned(bpf_get_current_task_btf()->comm, 8),
+			 sizeof(head->comm));
 }
 
 /* Bytes that can't be copied where this runs. */

@@ -78,6 +78,10 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
+struct callback_head {
+	struct callback_head *next;
+};
+
 struct kernfs_node {
 	const char *name;
 	u64 id;
@@ -233,18 +237,33 @@ enum {
 	PTY_SLAVE_MAJOR_LAST = 143,
 };
 
-/* Direct loads need a typed pointer; an element of an array of pointers has lost its type. */
+extern void *bpf_rdonly_cast(const void *pointer, u32 type) __ksym __weak;
+
+/* bpf_rdonly_cast is there (6.2); set by user space before it loads */
+const volatile bool have_rdonly_cast = false;
+
+/* A member of what a pointer without a type points to. Where a cast can give it one that is a load,
+ * which takes a nanosecond and not the ten or so of the helper's call: a container's write has a dozen.
+ * Either way it is 0 where the address is none. */
+#define MEMBER(pointer, type, member)                                                                 \
+	(have_rdonly_cast ? TYPED(pointer, type)->member : BPF_CORE_READ(pointer, member))
+#define TYPED(pointer, type)                                                                          \
+	((struct type *)bpf_rdonly_cast(pointer, bpf_core_type_id_kernel(struct type)))
+
+/* An element of an array of pointers, as a pointer without a type. The kernel has no name for a single
+ * one, but for what is the same. */
+static __always_inline void *pointer_at(void *address)
+{
+	return MEMBER((struct callback_head *)address, callback_head, next);
+}
+
+/* Of a typed pointer all members are loads. */
 static __always_inline struct file *task_file(struct task_struct *task, u64 fd)
 {
-	struct files_struct *files = BPF_CORE_READ(task, files);
-	struct fdtable *fdt;
-	struct file *file = NULL;
+	struct files_struct *files = task->files;
+	struct fdtable *fdt = files ? files->fdt : NULL;
 
-	if (!files)
+	if (!fdt || fd >= fdt->max_fds)
 		return NULL;
-	fdt = BPF_CORE_READ(files, fdt);
-	if (fd >= BPF_CORE_READ(fdt, max_fds))
-		return NULL;
-	bpf_probe_read_kernel(&file, sizeof(file), BPF_CORE_READ(fdt, fd) + fd);
-	return file;
+	return pointer_at(fdt->fd + fd);
 }

@@ -60,9 +60,9 @@ static __always_inline bool identify_terminal(struct file *file, struct identity
 static __always_inline void identify_inode(struct inode *inode, struct identity *identity)
 {
 	identity->key = (u64)inode;
-	identity->sb = (u64)BPF_CORE_READ(inode, i_sb);
-	identity->ino = BPF_CORE_READ(inode, i_ino);
-	identity->generation = BPF_CORE_READ(inode, i_generation);
+	identity->sb = (u64)MEMBER(inode, inode, i_sb);
+	identity->ino = MEMBER(inode, inode, i_ino);
+	identity->generation = MEMBER(inode, inode, i_generation);
 }
 
 /* Bytes that are in the pipe now, as far as they can be counted while others are at work there. */
@@ -147,13 +147,13 @@ static __always_inline bool is_over(const struct tw_stream *stream)
  * an element that is given up is soon used again. */
 static __always_inline bool find_stream(struct file *file, enum end end, struct tw_stream *stream)
 {
-	struct inode *inode = BPF_CORE_READ(file, f_inode);
-	u32 type = BPF_CORE_READ(inode, i_mode) & S_IFMT;
+	struct inode *inode = MEMBER(file, file, f_inode);
+	u32 type = MEMBER(inode, inode, i_mode) & S_IFMT;
 	struct identity identity = {};
 	struct tw_stream *found;
-	bool terminal = type == S_IFCHR && is_terminal(BPF_CORE_READ(inode, i_rdev));
+	bool terminal = type == S_IFCHR && is_terminal(MEMBER(inode, inode, i_rdev));
 
-	if (!(BPF_CORE_READ(file, f_mode) & (end == END_READ ? FMODE_READ : FMODE_WRITE)))
+	if (!(MEMBER(file, file, f_mode) & (end == END_READ ? FMODE_READ : FMODE_WRITE)))
 		return false;
 	if (terminal) {
 		if (!identify_terminal(file, &identity) || identity.end != end)

@@ -156,6 +156,7 @@ Finding examine_cgroups() {
 Result<Features> probe_features(const KernelProbe& kernel) {
     Features features;
     features.user_dynptr = kernel.knows_function("bpf_probe_read_user_dynptr");
+    features.rdonly_cast = kernel.knows_function("bpf_rdonly_cast");
     if (auto capable = check_privileges(!features.user_dynptr); !capable) {
         return pass_on(std::move(capable));
     }

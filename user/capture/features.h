@@ -11,6 +11,7 @@ namespace twinlog {
 
 struct Features {
     bool user_dynptr = false;  // copies from user memory straight into the ring (Linux 6.16)
+    bool rdonly_cast = false;  // loads of kernel memory without a helper (Linux 6.2)
 };
 
 // What capture needs to know before it loads. Fails where capture can't work at all: no rights.

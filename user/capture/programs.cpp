@@ -54,6 +54,7 @@ Result<Programs> Programs::load(const BackendPlan& plan, const Features& feature
     skeleton.rodata->ring_size = ring_size;
     skeleton.rodata->stream_share = ring_size / sure_shares;
     skeleton.rodata->have_user_dynptr = features.user_dynptr;
+    skeleton.rodata->have_rdonly_cast = features.rdonly_cast;
 
     bpf_program* program = nullptr;
     bpf_object__for_each_program(program, skeleton.obj) {
