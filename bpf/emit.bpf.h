@@ -155,7 +155,8 @@ static __always_inline void fill_head(struct tw_data *head, const struct tw_stre
 			 sizeof(head->comm));
 }
 
-/* Bytes that can't be copied where this runs. */
+/* Bytes that can't be copied where this runs. More than a record can tell (splice(2) knows no limit) is
+ * told by the positions of what follows. */
 static __always_inline void emit_hole(const struct tw_stream *stream, u32 type, u64 length, u32 reason)
 {
 	struct tw_state *state = state_of(stream);
@@ -163,7 +164,7 @@ static __always_inline void emit_hole(const struct tw_stream *stream, u32 type, 
 
 	if (!state)
 		return;
-	head = within_budget(state, sizeof(*head)) ? bpf_ringbuf_reserve(&output, sizeof(*head), 0) : NULL;
+	head = length <= (u32)-1 && within_budget(state, sizeof(*head)) ? bpf_ringbuf_reserve(&output, sizeof(*head), 0) : NULL;
 	if (!head) {
 		advance(state, type, length);
 		return;
@@ -176,6 +177,17 @@ static __always_inline void emit_hole(const struct tw_stream *stream, u32 type, 
 	head->captured = 0;
 	head->position = advance(state, type, length);
 	bpf_ringbuf_submit(head, wake_up_flags());
+}
+
+/* Bytes went out of the file, if it is a stream's, and nobody can be seen to get them. */
+static __always_inline void taken_unseen(struct file *file, u64 length)
+{
+	struct tw_stream stream;
+
+	if (!find_stream(file, END_READ, &stream))
+		return;
+	note_reader(&stream, false);
+	emit_hole(&stream, TW_READ, length, TW_REASON_ZERO_COPY);
 }
 
 /* Next buffer of the list. */

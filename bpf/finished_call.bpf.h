@@ -7,18 +7,14 @@
 #include "syscalls.bpf.h"
 #include "warm.bpf.h"
 
-/* Of splice(2) the source, and of vmsplice(2) a pipe that can only be read: bytes go out unseen. */
-static __always_inline void taken_unseen(struct task_struct *task, u32 fd, bool vmsplice, u64 length)
+/* Of splice(2) the source, and of vmsplice(2) a pipe that can only be read. */
+static __always_inline void taken_by_splice(struct task_struct *task, u32 fd, bool vmsplice, u64 length)
 {
 	struct file *file = task_file(task, fd);
-	struct tw_stream stream;
 
 	/* fs/splice.c: it goes by the file's mode, and writing comes first. */
-	if (!file || (vmsplice && (BPF_CORE_READ(file, f_mode) & FMODE_WRITE)) ||
-	    !find_stream(file, END_READ, &stream))
-		return;
-	note_reader(&stream, false);
-	emit_hole(&stream, TW_READ, length, TW_REASON_ZERO_COPY);
+	if (file && !(vmsplice && (BPF_CORE_READ(file, f_mode) & FMODE_WRITE)))
+		taken_unseen(file, length);
 }
 
 /* That nobody can write any more a reader is told by 0, of a terminal by EIO. Asking for nothing gives
@@ -71,12 +67,15 @@ static __always_inline int finished_call(struct pt_regs *regs, long ret, u64 nr,
 
 	if (call.way == WAY_NONE || (ret <= 0 && call.end == END_WRITE))
 		return 0;
+	/* Nothing was moved: a program made its call say so, by seccomp(2)'s notifier for one. */
+	if (ret > MAX_RW_COUNT && call.way != WAY_NO_COPY)
+		return 0;
 	task = bpf_get_current_task_btf();
 	fd = compat ? regs->bx : regs->di;
 	base = compat ? (u32)regs->cx : regs->si;
 	count = compat ? (u32)regs->dx : regs->dx;
 	if (is_splice(nr, compat) || is_vmsplice(nr, compat))
-		taken_unseen(task, fd, is_vmsplice(nr, compat), ret);
+		taken_by_splice(task, fd, is_vmsplice(nr, compat), ret);
 	if (call.way == WAY_REQUESTS) {
 		aio_submitted(compat ? (u32)fd : fd, count, ret, compat);
 		return 0;

@@ -21,6 +21,10 @@ enum {
 	OP_WRITEV_FIXED = 61,
 };
 
+enum {
+	SPLICE_F_FD_IN_FIXED = 1u << 31,	/* the source is a number in the ring's own table */
+};
+
 static __always_inline void uring_moved(struct io_kiocb *request, enum end end, u64 length, bool buffer)
 {
 	struct file *file = BPF_CORE_READ(request, file);
@@ -43,6 +47,19 @@ static __always_inline void uring_moved(struct io_kiocb *request, enum end end, 
 		emit_list(&stream, type, base, 0, length, false, false);
 }
 
+/* The other end of a splice. */
+static __always_inline void uring_taken(struct io_kiocb *request, u64 length)
+{
+	struct io_splice *moved = (void *)request;
+	struct file *file;
+
+	if (!bpf_core_field_exists(moved->splice_fd_in) || (BPF_CORE_READ(moved, flags) & SPLICE_F_FD_IN_FIXED))
+		return;
+	file = task_file(bpf_get_current_task_btf(), (u32)BPF_CORE_READ(moved, splice_fd_in));
+	if (file)
+		taken_unseen(file, length);
+}
+
 static __always_inline int completed(struct io_kiocb *request)
 {
 	int moved;
@@ -54,6 +71,10 @@ static __always_inline int completed(struct io_kiocb *request)
 	if (moved <= 0)
 		return 0;
 	switch (BPF_CORE_READ(request, opcode)) {
+	case OP_SPLICE:
+		uring_taken(request, moved);
+		uring_moved(request, END_WRITE, moved, false);
+		break;
 	case OP_WRITE:
 	case OP_WRITE_FIXED:
 		uring_moved(request, END_WRITE, moved, true);
@@ -64,7 +85,6 @@ static __always_inline int completed(struct io_kiocb *request)
 	case OP_SENDMSG:
 	case OP_SEND_ZC:
 	case OP_SENDMSG_ZC:
-	case OP_SPLICE:
 	case OP_TEE:
 		uring_moved(request, END_WRITE, moved, false);
 		break;

@@ -174,6 +174,12 @@ struct io_rw {
 	u64 addr;
 };
 
+/* the same of one for splicing, io_uring/splice.c */
+struct io_splice {
+	int splice_fd_in;
+	unsigned int flags;
+};
+
 struct bpf_iter_meta {
 	struct seq_file *seq;
 };

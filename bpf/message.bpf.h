@@ -26,6 +26,7 @@ enum {
 struct messages {
 	struct tw_stream stream;
 	u64 next;
+	u64 left;	/* of what one call can be made to copy */
 	bool compat;
 };
 
@@ -74,8 +75,14 @@ static long emit_next_message(u32 i, void *unused)
 				(void *)(at + (list->compat ? MESSAGE_SENT32 : MESSAGE_SENT))))
 		return 1;
 	/* It stands in memory of the program, which may claim what it likes. */
-	if (sent && sent <= MAX_RW_COUNT)
-		emit_message(&list->stream, at, sent, list->compat);
+	if (!sent || sent > MAX_RW_COUNT)
+		return 0;
+	if (sent > list->left) {
+		emit_hole(&list->stream, TW_DATA, sent, TW_REASON_FAULT);
+		return 0;
+	}
+	list->left -= sent;
+	emit_message(&list->stream, at, sent, list->compat);
 	return 0;
 }
 
@@ -88,6 +95,7 @@ static __always_inline void emit_messages(const struct tw_stream *stream, u64 ad
 		return;
 	list->stream = *stream;
 	list->next = address;
+	list->left = MAX_RW_COUNT;
 	list->compat = compat;
 	bpf_loop(count > UIO_MAXIOV ? UIO_MAXIOV : count, emit_next_message, NULL, 0);
 }

@@ -167,7 +167,8 @@ class Stream {
             truth_.exact = !lossy_reads_ && (to_its_end_ || !swaps_);
             // Where a pipe was found, its ends' counts are brought together by what the bytes are:
             // of those that are all alike, what is left in it may be taken for its neighbours.
-            if (found_ && !to_its_end_ && !tells(kind)) truth_.exact = false;
+            alike_ = found_ && !tells(kind);
+            if (alike_ && !to_its_end_) truth_.exact = false;
         }
         // Counts of writes and of reads have nothing to do with each other.
         if (is_terminal()) truth_.writes_are_safe = false;
@@ -259,7 +260,7 @@ class Stream {
         StreamEnds seen = ends();
         if (input.byte() % 8 == 0) seen.unread.reset();
         // Bytes of writes that swapped places come out where they were counted.
-        if (swaps_) truth_.exact = false;
+        if (swaps_ || alike_) truth_.exact = false;
         recorder_->assembler().look(seen, now);
         check_memory();
     }
@@ -372,6 +373,7 @@ class Stream {
     bool heads_ = false;
     bool swaps_ = false;
     bool found_ = false;
+    bool alike_ = false;
     bool to_its_end_ = true;
     bool ended_ = false;
 

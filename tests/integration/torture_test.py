@@ -47,6 +47,8 @@ WAYS = {
     "paged_out": ("json-file", (), ("writer", "paged-out")),
     "huge_pages": ("json-file", (), ("writer", "huge-pages")),
     "far_segments": ("json-file", (), ("writer", "far-segments")),
+    "claimed_writes_exchanged": ("json-file", (), ("writer", "exchanged")),
+    "claimed_writes_answered": ("json-file", FREE, ("writer", "answered")),
     "powers": ("json-file", (), ("writer", "powers")),
     "forged": ("local", (), ("writer", "forged")),
     "replaced": ("json-file", (), ("writer", "replaced")),

@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct writer_case* const families[] = {syscall_cases, content_cases, file_cases,
-                                                     process_cases, random_cases,  move_cases,
-                                                     ring_cases,    memory_cases,  puppet_cases};
+static const struct writer_case* const families[] = {
+    syscall_cases, content_cases, file_cases,   process_cases, random_cases,
+    move_cases,    ring_cases,    memory_cases, claim_cases,   puppet_cases};
 enum { FAMILIES = sizeof families / sizeof families[0] };
 
 _Noreturn void die(const char* what) {

@@ -19,6 +19,7 @@ extern const struct writer_case random_cases[];
 extern const struct writer_case move_cases[];
 extern const struct writer_case ring_cases[];
 extern const struct writer_case memory_cases[];
+extern const struct writer_case claim_cases[];
 extern const struct writer_case puppet_cases[];
 
 /* Exit status where the kernel or a sandbox does not let the case be. */

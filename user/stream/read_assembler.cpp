@@ -99,7 +99,13 @@ void ReadAssembler::written(std::uint64_t position, std::string_view bytes, std:
     while (place != writes_.begin() && std::prev(place)->position > write.position) --place;
     writes_.insert(place, std::move(write));
     if (!reads_.empty()) hand_on(Wait::for_writes);
-    if (held_bytes_ > more_than_a_pipe && reads_.empty()) nobody_reads_ = true;
+    if (held_bytes_ > more_than_a_pipe && reads_.empty()) {
+        if (is_read_) {
+            forget_writes();
+        } else {
+            nobody_reads_ = true;
+        }
+    }
     if (nobody_reads_) {
         hand_on_written(std::numeric_limits<std::uint64_t>::max(), reason, last_time_, Holes::stop);
     }
@@ -111,7 +117,8 @@ void ReadAssembler::read(std::uint64_t position, std::string_view bytes, std::ui
     now_ = std::max(now_, last_time_);
     last_progress_ = std::max(last_progress_, time);
     RecordedPart part(position, bytes, length);
-    if (part.bytes.size() == part.length) nobody_reads_ = false;
+    is_read_ = is_read_ || length > 0;
+    nobody_reads_ = nobody_reads_ && !is_read_;
     part.drop_before(next_);
     if (part.length == 0) return;
     // The rule by far: the next bytes, and their write is known. They go on without a copy.
@@ -239,6 +246,16 @@ void ReadAssembler::forget_late_writes(std::string_view next_bytes) {
         first.drop_front(late);
         held_bytes_ += first.bytes.size();
         if (first.length == 0) writes_.pop_front();
+    }
+}
+
+// More than the pipe can hold, of which the reader has brought nothing: he will, or it was never
+// there. A write is what a system call says that it has done, and a program has ways to make one
+// say so that has done nothing or something else.
+void ReadAssembler::forget_writes() {
+    while (held_bytes_ > more_than_a_pipe && !writes_.empty()) {
+        held_bytes_ -= writes_.front().bytes.size();
+        writes_.pop_front();
     }
 }
 
@@ -474,10 +491,12 @@ void ReadAssembler::hand_on(Wait wait) {
 void ReadAssembler::settle(const StreamEnds& ends) {
     settled_written_ = std::max(settled_written_, ends.written);
     settled_read_ = std::max(settled_read_, ends.read);
+    is_read_ = is_read_ || settled_read_ > 0;
     if (!reads_.empty() || settled_read_ > next_) hand_on(Wait::for_writes);
     const std::uint64_t written = written_up_to();
     // No pipe holds that much: what no write has brought will come from nowhere.
-    if (reads_.empty() && written > next_ + more_than_a_pipe && settled_read_ <= next_) {
+    if (!is_read_ && reads_.empty() && written > next_ + more_than_a_pipe &&
+        settled_read_ <= next_) {
         nobody_reads_ = true;
         hand_on_written(written - next_, GapReason::ring_full, last_time_, Holes::pass);
     }
@@ -524,8 +543,22 @@ void ReadAssembler::look(const StreamEnds& ends, std::uint64_t at) {
     // All that is in it was handed on, from a copy that has their order: so it will be with what
     // follows.
     if (next_ >= ends.read + *ends.unread) return;
-    nobody_reads_ = true;
-    hand_on_written(std::numeric_limits<std::uint64_t>::max(), GapReason::unread, at, Holes::stop);
+    nobody_reads_ = !is_read_;
+    if (nobody_reads_) {
+        hand_on_written(std::numeric_limits<std::uint64_t>::max(), GapReason::unread, at,
+                        Holes::stop);
+        return;
+    }
+    // Who reads brings all that follows, and will not bring what is not in the pipe.
+    const std::uint64_t pipe_end = ends.read + *ends.unread;
+    hand_on_written(pipe_end - next_, GapReason::unread, at, Holes::stop);
+    const std::int64_t counted = static_cast<std::int64_t>(ends.written) + shift_;
+    std::erase_if(writes_, [&](const Write& write) {
+        const bool never_there =
+            write.position >= static_cast<std::int64_t>(pipe_end) && write.position < counted;
+        if (never_there) held_bytes_ -= write.bytes.size();
+        return never_there;
+    });
 }
 
 void ReadAssembler::end(const StreamEnds& ends, const StreamEnds& looked) {

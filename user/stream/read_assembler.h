@@ -74,6 +74,7 @@ class ReadAssembler : public Assembler {
     std::optional<std::size_t> find_write(std::string_view next_bytes, std::uint64_t time,
                                           Wait wait);
     void take_write(std::size_t index);
+    void forget_writes();
     void forget_early();
     void forget_late_writes(std::string_view next_bytes);
     void see(std::string_view bytes);
@@ -107,6 +108,7 @@ class ReadAssembler : public Assembler {
     bool aligned_;                         // shift_ is right, or seems so by the bytes
     std::uint64_t searched_ = 0;           // bytes that did not tell
     std::uint64_t debt_ = 0;               // bytes handed on whose write was not known yet
+    bool is_read_ = false;                 // and who does that is counted
     bool nobody_reads_ = false;            // writes are handed on at once
     std::deque<Write> writes_;             // not handed on, by position; all behind current_
     Write current_;                        // what is left of the write that the next bytes are of
