@@ -64,6 +64,7 @@ static __always_inline int finished_call(struct pt_regs *regs, long ret, u64 nr,
 	struct tw_stream stream;
 	struct file *file;
 	u64 fd, base, count;
+	u32 arguments[3] = {};
 
 	if (call.way == WAY_NONE || (ret <= 0 && call.end == END_WRITE))
 		return 0;
@@ -74,6 +75,14 @@ static __always_inline int finished_call(struct pt_regs *regs, long ret, u64 nr,
 	fd = compat ? regs->bx : regs->di;
 	base = compat ? (u32)regs->cx : regs->si;
 	count = compat ? (u32)regs->dx : regs->dx;
+	if (call.way == WAY_SOCKET) {
+		call = socket_call((u32)fd);
+		if (call.way == WAY_NONE || bpf_probe_read_user(arguments, sizeof(arguments), (void *)base))
+			return 0;
+		fd = arguments[0];
+		base = arguments[1];
+		count = arguments[2];
+	}
 	if (is_splice(nr, compat) || is_vmsplice(nr, compat))
 		taken_by_splice(task, fd, is_vmsplice(nr, compat), ret);
 	if (call.way == WAY_REQUESTS) {

@@ -13,6 +13,7 @@ enum way {
 	WAY_MESSAGES,	/* fd, mmsghdr, count; the result counts messages, not bytes */
 	WAY_NO_COPY,	/* only the number of bytes is known */
 	WAY_REQUESTS,	/* files and buffers stand in requests */
+	WAY_SOCKET,	/* which call it is, and the address of that one's arguments */
 };
 
 /* In which argument the file stands. */
@@ -83,6 +84,8 @@ static __always_inline struct call compat_call(u64 nr)
 	case 334:	/* pwritev */
 	case 379:	/* pwritev2 */
 		return WRITES(WAY_LIST, FD_FIRST);
+	case 102:	/* socketcall */
+		return WRITES(WAY_SOCKET, FD_FIRST);
 	case 370:	/* sendmsg */
 		return WRITES(WAY_MESSAGE, FD_FIRST);
 	case 345:	/* sendmmsg */
@@ -98,6 +101,22 @@ static __always_inline struct call compat_call(u64 nr)
 	case 313:	/* splice */
 	case 377:	/* copy_file_range */
 		return WRITES(WAY_NO_COPY, FD_THIRD);
+	}
+	return WRITES(WAY_NONE, FD_FIRST);
+}
+
+/* include/uapi/linux/net.h: what socketcall(2) is asked for, as glibc does where a kernel from before
+ * 4.3 had no calls of their own. */
+static __always_inline struct call socket_call(u64 nr)
+{
+	switch (nr) {
+	case 9:		/* send */
+	case 11:	/* sendto */
+		return WRITES(WAY_BUFFER, FD_FIRST);
+	case 16:	/* sendmsg */
+		return WRITES(WAY_MESSAGE, FD_FIRST);
+	case 20:	/* sendmmsg */
+		return WRITES(WAY_MESSAGES, FD_FIRST);
 	}
 	return WRITES(WAY_NONE, FD_FIRST);
 }

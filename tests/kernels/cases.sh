@@ -25,6 +25,10 @@ done
 check write fifo 0 writer write 3000
 check mib fifo 0 writer mib
 check random fifo 0 writer random 11 60
+# Nobody reads it in a way that can be seen; 32-bit programs ask for all of its calls by one.
+check write socket 0 writer write 300
+check messages socket 0 writer messages
+check messages-32-bit socket 0 writer32 messages
 check io-uring pipe 0 writer uring
 # Before, the kernel does not tell which file a request was for.
 since 5.18 io-uring file 0 writer uring

@@ -101,6 +101,9 @@ run_container() {
         cat $work/err.fifo >$work/err &
         runc run --detach --preserve-fds 1 --bundle $work/bundle "$2" </dev/null 3>&1 >$work/out.fifo 2>$work/err.fifo
         wait $reads_out $!
+    elif [ "$1" = socket ]; then
+        { /container/bin/writer through-socket runc run --detach --preserve-fds 1 --bundle $work/bundle "$2" \
+            </dev/null 3>&4 >$work/out 2>$work/err; } 4>&1
     else
         runc run --detach --preserve-fds 1 --bundle $work/bundle "$2" </dev/null 3>&1 >$work/out 2>$work/err
     fi

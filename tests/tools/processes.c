@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/sendfile.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -180,6 +181,31 @@ static int run_orphan(int argc, char** argv) {
     return 0;
 }
 
+/* Runs the command with a socket as its stdout, and copies to our own what comes out of it until
+ * nobody holds it any more. */
+static int run_through_socket(int argc, char** argv) {
+    int pair[2];
+    if (argc < 2) return 2;
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0) die("socketpair");
+    pid_t child = fork();
+    if (child < 0) die("fork");
+    if (child == 0) {
+        if (dup2(pair[1], 1) < 0) die("dup2");
+        close(pair[0]);
+        close(pair[1]);
+        execvp(argv[1], argv + 1);
+        die(argv[1]);
+    }
+    close(pair[1]);
+    char bytes[65536];
+    for (ssize_t got; (got = read(pair[0], bytes, sizeof bytes)) > 0;) {
+        write_all(1, bytes, (size_t)got);
+    }
+    int status;
+    if (waitpid(child, &status, 0) < 0) die("waitpid");
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
 const struct writer_case process_cases[] = {
     {"threads", "", run_threads},
     {"forks", "", run_forks},
@@ -189,5 +215,6 @@ const struct writer_case process_cases[] = {
     {"killed", "", run_killed},
     {"forever", "", run_forever},
     {"orphan", "", run_orphan},
+    {"through-socket", "COMMAND…", run_through_socket},
     {NULL, NULL, NULL},
 };

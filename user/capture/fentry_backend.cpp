@@ -10,7 +10,7 @@ namespace twinlog {
 namespace {
 
 // arch/x86/entry/syscalls: the functions behind the numbers.
-constexpr std::array<CallHook, 29> call_hooks{{
+constexpr std::array<CallHook, 30> call_hooks{{
     {"__x64_sys_write", "call__x64_sys_write", {false, 1}},
     {"__x64_sys_pwrite64", "call__x64_sys_pwrite64", {false, 18}},
     {"__x64_sys_writev", "call__x64_sys_writev", {false, 20}},
@@ -26,6 +26,7 @@ constexpr std::array<CallHook, 29> call_hooks{{
     {"__x64_sys_copy_file_range", "call__x64_sys_copy_file_range", {false, 326}},
     {"__x64_sys_pwritev2", "call__x64_sys_pwritev2", {false, 328}},
     {"__ia32_sys_write", "call__ia32_sys_write", {true, 4}},
+    {"__ia32_compat_sys_socketcall", "call__ia32_compat_sys_socketcall", {true, 102}},
     {"__ia32_sys_writev", "call__ia32_sys_writev", {true, 146}},
     {"__ia32_sys_ia32_pwrite64", "call__ia32_sys_ia32_pwrite64", {true, 181}},
     {"__ia32_compat_sys_sendfile", "call__ia32_compat_sys_sendfile", {true, 187}},
