@@ -153,6 +153,19 @@ class Errors(unittest.TestCase):
         self.assertRefused(self.daemon("--pid", process.pid), str(process.pid))
         self.assertRefused([TWINLOG, "trace", "--pid", str(process.pid)], str(process.pid))
 
+    # Nobody to tell
+
+    def test_stderr_that_cannot_be_written(self):
+        self.container("a" * 64, "web")
+        for redirection in ("2>/dev/full", "2>&-"):
+            done = run("sh", "-c", f'exec "$@" {redirection}', "sh", *self.logs("nosuch"), check=False)
+            self.assertEqual(done.returncode, 1, redirection)
+        reader, writer = os.pipe()
+        os.close(reader)
+        with open(writer, "wb") as nobody_reads:
+            done = subprocess.run([str(word) for word in self.logs("nosuch")], stderr=nobody_reads, check=False)
+        self.assertEqual(done.returncode, 1)
+
     # Damage
 
     def test_corrupt_container_json(self):

@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <memory>
 #include <string>
 
@@ -46,7 +47,9 @@ void add_diagnostics_options(CLI::App& app) {
 }
 
 int report(const Error& error) {
-    fmt::print(stderr, "twinlog: {}\n", escape_for_terminal(error.message()));
+    const std::string text = "twinlog: " + escape_for_terminal(error.message()) + "\n";
+    // Where stderr cannot be written, the exit code still tells.
+    std::fwrite(text.data(), 1, text.size(), stderr);
     return exit_failure;
 }
 
