@@ -251,6 +251,22 @@ TEST_CASE("verify: damage is told and mended", "[verify]") {
     check_repair(container, lost);
 }
 
+TEST_CASE("verify: all members of a compressed file count", "[verify]") {
+    const Container container;
+    const std::string path = container.file(".2.gz");
+    const std::uint64_t before = container.verify().entries;
+    const std::string member = contents_of(path);
+    fs::remove(path);
+    const std::uint64_t in_others = container.verify().entries;
+    put_file(path, member + member);
+    CHECK(container.verify().entries == 2 * before - in_others);
+    put_file(path, member + "garbage");
+    const Verification found = container.verify();
+    REQUIRE_FALSE(found.problems.empty());
+    CHECK(found.problems.front().what.find("cannot be decompressed from byte " +
+                                           std::to_string(member.size())) != std::string::npos);
+}
+
 TEST_CASE("verify: any flipped bit of a copy costs the lines that it touches", "[verify]") {
     const std::string name = GENERATE("json-file", "cri");
     const Container container;
