@@ -20,6 +20,7 @@ ContainerInfo full_info() {
     info.image = "nginx:1.27";
     info.runtime = "docker";
     info.log_driver = "none";
+    info.home = "/var/lib/docker/containers/a";
     info.cgroup = "system.slice/docker-a.scope";
     info.labels = {{"com.example/a", "1"}, {"empty", ""}};
     info.tty = true;

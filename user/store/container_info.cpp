@@ -62,6 +62,7 @@ ContainerInfo info_from(const json& value) {
     info.image = value.value("image", "");
     info.runtime = value.value("runtime", "");
     info.log_driver = value.value("log_driver", "");
+    info.home = value.value("home", "");
     info.cgroup = value.value("cgroup", "");
     info.labels = value.value("labels", info.labels);
     info.log_attributes = value.value("log_attributes", info.log_attributes);
@@ -96,6 +97,7 @@ std::string to_json(const ContainerInfo& info) {
         {"image", info.image},
         {"runtime", info.runtime},
         {"log_driver", info.log_driver},
+        {"home", info.home},
         {"cgroup", info.cgroup},
         {"labels", info.labels},
         {"log_attributes", info.log_attributes},

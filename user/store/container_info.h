@@ -34,6 +34,7 @@ struct ContainerInfo {
     std::string image;
     std::string runtime;  // docker, podman, containerd, …; empty: unknown
     std::string log_driver;
+    std::string home;    // directory that its runtime keeps for it while it exists
     std::string cgroup;  // path below the cgroup mount
     std::map<std::string, std::string> labels;
     // What the container's own log options make attributes of its entries.
