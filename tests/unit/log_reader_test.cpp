@@ -2,9 +2,11 @@
 #include "read/log_reader.h"
 
 #include <sys/eventfd.h>
+#include <sys/fsuid.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -337,6 +339,25 @@ TEST_CASE("a directory that is not there is an error", "[log_reader]") {
     const auto reader = LogReader::open(container.path() + "/none", {});
     REQUIRE_FALSE(reader);
     CHECK(reader.error().code == ENOENT);
+}
+
+TEST_CASE("a rotated file that may not be opened is an error", "[log_reader]") {
+    const Container container;
+    container.append(line("one"));
+    const std::string path = container.path() + "/container-cached.log.1.gz";
+    std::ofstream(path) << "whatever";
+    fs::permissions(path, fs::perms::none);
+    fs::permissions(container.path(), fs::perms::owner_all | fs::perms::group_read |
+                                          fs::perms::group_exec | fs::perms::others_read |
+                                          fs::perms::others_exec);
+    // Root may open anything.
+    constexpr uid_t nobody = 65534;
+    const int former = ::setfsuid(nobody);
+    const auto reader = LogReader::open(container.path(), {});
+    ::setfsuid(static_cast<uid_t>(former));
+    REQUIRE_FALSE(reader);
+    CHECK(reader.error().code == EACCES);
+    CHECK(reader.error().subject == path);
 }
 
 TEST_CASE("what is open stays readable when rotation deletes it", "[log_reader]") {
