@@ -316,6 +316,31 @@ TEST_CASE("reading goes on behind damage", "[log_reader]") {
     CHECK(read(container) == "aaaa " + expected);
 }
 
+TEST_CASE("bytes that look like entries everywhere cost no more than others", "[log_reader]") {
+    // A frame begins at every sixth byte, and what stands in it are fields up to its last bytes.
+    constexpr std::size_t message = 900'002;
+    std::string bytes;
+    for (std::size_t at = 0; at < 6'000'000; at += 6) {
+        for (unsigned shift = 0; shift < 32; shift += 8) {
+            bytes += static_cast<char>(message >> (24 - shift));
+        }
+        bytes += "\x7a\x04";
+    }
+    const Container container;
+    container.append(line("first") + bytes + line("last"));
+    CHECK(read(container) == "first <skipped container-cached.log " +
+                                 std::to_string(line("first").size()) + "+" +
+                                 std::to_string(bytes.size()) + "> last");
+    // From the end on, too.
+    CHECK(read(container, {.tail = 1}) == "last");
+    CHECK(read(container, {.tail = 2}).starts_with("first "));
+    // As other readers of the format have it.
+    const auto decoder = docker_local::format().decoder({});
+    std::string_view rest = bytes;
+    while (decoder->decode(rest, true).state == FrameState::damaged) rest.remove_prefix(1);
+    CHECK(rest.size() < message + docker_local::frame_overhead);
+}
+
 TEST_CASE("zeros at the end, as a crash leaves them", "[log_reader]") {
     Container container;
     container.append(line("a") + std::string(128, '\0'));

@@ -38,8 +38,8 @@ GzipFacts parse_gzip_header(std::string_view bytes);
 // The same for a file that is open; none if it does not begin as gzip does.
 std::optional<GzipFacts> read_gzip_header(int fd);
 
-// Reads what was compressed by its own positions, all members of the file as one. Going on is cheap,
-// going back begins anew.
+// Reads what was compressed by its own positions, all members of the file as one. Going on is
+// cheap, going back begins anew.
 class GzipReader {
  public:
     // fd is borrowed and must live longer.
