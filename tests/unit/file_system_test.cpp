@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <cerrno>
 #include <filesystem>
@@ -113,13 +114,16 @@ TEST_CASE("file system: writing waits for a pipe that does not block", "[file_sy
     std::array<int, 2> ends{};
     REQUIRE(::pipe2(ends.data(), O_NONBLOCK | O_CLOEXEC) == 0);
     const UniqueFd reading(ends[0]);
-    const UniqueFd writing(ends[1]);
+    UniqueFd writing(ends[1]);
     const std::string wanted(1'000'000, 'x');
     std::string found;
+    std::atomic<bool> full = false;
     // Nobody reads before it is full.
     pollfd room{writing.get(), POLLOUT, 0};
     std::thread reader([&] {
         while (::poll(&room, 1, 0) == 1) std::this_thread::yield();
+        full = true;
+        full.notify_one();
         pollfd bytes{reading.get(), POLLIN, 0};
         while (found.size() < wanted.size() && ::poll(&bytes, 1, -1) == 1) {
             std::string block(4096, '\0');
@@ -130,6 +134,8 @@ TEST_CASE("file system: writing waits for a pipe that does not block", "[file_sy
     });
     const Status written = write_all(writing.get(), wanted, "pipe");
     CHECK(written);
+    full.wait(false);
+    writing.reset();
     reader.join();
-    CHECK(found == wanted);
+    CHECK((found == wanted));
 }

@@ -48,7 +48,7 @@ Unpacked unpacked(const std::string& bytes, std::size_t piece) {
             if (*got == 0) break;
             found.text.append(block, 0, *got);
         }
-        if (turn > 0) CHECK(found.text == before);
+        if (turn > 0) CHECK((found.text == before));
     }
     found.damaged_at = (*reader)->damaged_at();
     return found;
@@ -63,26 +63,26 @@ TEST_CASE("gzip: all members are read, and what is none is damage", "[gzip]") {
     const std::size_t piece = GENERATE(std::size_t{7001}, std::size_t{1} << 20U);
 
     const Unpacked whole = unpacked(members, piece);
-    CHECK(whole.text == first + second);
+    CHECK((whole.text == first + second));
     CHECK_FALSE(whole.damaged_at);
 
     // As gzip(1) takes them: padding.
     const std::string zeros(300'000, '\0');
     const Unpacked padded = unpacked(members + zeros, piece);
-    CHECK(padded.text == first + second);
+    CHECK((padded.text == first + second));
     CHECK_FALSE(padded.damaged_at);
     const Unpacked between = unpacked(compressed(first) + zeros + compressed(second), piece);
-    CHECK(between.text == first + second);
+    CHECK((between.text == first + second));
     CHECK_FALSE(between.damaged_at);
 
     for (const char* const garbage : {"x", "xy", "no member", "\x1f\x8b"}) {
         INFO(garbage);
         const Unpacked behind = unpacked(members + garbage, piece);
-        CHECK(behind.text == first + second);
+        CHECK((behind.text == first + second));
         CHECK(behind.damaged_at == members.size());
     }
     const std::string last = compressed(second);
     const Unpacked cut = unpacked(compressed(first) + last.substr(0, last.size() - 1), piece);
-    CHECK(cut.text == first + second);
+    CHECK((cut.text == first + second));
     CHECK(cut.damaged_at);
 }
