@@ -1,11 +1,30 @@
 // The program: its subcommands are registered here, nothing else.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <iostream>
 
 #include "cli/command.h"
 #include "cli/diagnostics.h"
 
+namespace {
+
+// Else a file that is opened takes the place of one that is closed, and gets what is said. Using
+// these fails, as it would without them.
+void hold_standard_descriptors() {
+    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+        if (::fcntl(fd, F_GETFD) != -1) continue;
+        // The lowest that is free, which is this one.
+        [[maybe_unused]] const int held =
+            ::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+    }
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
+    hold_standard_descriptors();
     CLI::App app{"Keeps containers' stdout and stderr within reach, whatever their log driver",
                  "twinlog"};
     app.set_version_flag("--version", "twinlog " TWINLOG_VERSION);

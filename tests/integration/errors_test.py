@@ -111,6 +111,18 @@ class Errors(unittest.TestCase):
         # The command line stands above the file.
         config.write_text('max-size = "enormous"\n')
         self.assertRefused(self.daemon("--config", config, "--max-size", "huge"), "huge", status=2)
+        # Lists go on, wherever their next line stands; all else is once there.
+        config.write_text('container = "a"\nmax-file = 0\ncontainer = "b"\n')
+        self.assertRefused(self.daemon("--config", config), "max-file cannot be less than 1", status=2)
+        config.write_text('format = "raw"\nmax-file = 2\nformat = ["cri", "magic"]\n')
+        self.assertRefused(self.daemon("--config", config), "magic", status=2)
+        for text in ('max-file = 2\nmax-size = "1m"\nmax-file = 3\n', "max-file = 2\nmax-file = 3\n",
+                     "max-file = [2, 3]\n", "compress = true\nmax-file = 2\ncompress = false\n"):
+            config.write_text(text)
+            self.assertRefused(self.daemon("--config", config), str(config), "more than one value", status=2)
+        for text in ('max-file = "many"\n', 'backend = "magic"\n', "=\n", "= 3\n", "a=\n"):
+            config.write_text(text)
+            self.assertRefused(self.daemon("--config", config), str(config), status=2)
         # And the file is used: it names another store than the one by default.
         config.write_text(f'store = "{self.directory}/other"\nmax-file = 2\n')
         done = run(TWINLOG, "run", "--finish", "--config", config, check=False)
@@ -152,6 +164,108 @@ class Errors(unittest.TestCase):
         process.wait()
         self.assertRefused(self.daemon("--pid", process.pid), str(process.pid))
         self.assertRefused([TWINLOG, "trace", "--pid", str(process.pid)], str(process.pid))
+
+    # Nobody to tell
+
+    def test_stderr_that_cannot_be_written(self):
+        self.container("a" * 64, "web")
+        for redirection in ("2>/dev/full", "2>&-"):
+            done = run("sh", "-c", f'exec "$@" {redirection}', "sh", *self.logs("nosuch"), check=False)
+            self.assertEqual(done.returncode, 1, redirection)
+        reader, writer = os.pipe()
+        os.close(reader)
+        with open(writer, "wb") as nobody_reads:
+            done = subprocess.run([str(word) for word in self.logs("nosuch")], stderr=nobody_reads, check=False)
+        self.assertEqual(done.returncode, 1)
+
+    def test_closed_descriptors_get_no_messages(self):
+        """A file that is opened must not come to stand where standard error is written to."""
+        source = self.directory / "source"
+        source.write_text('{"log":"one\\n","stream":"stdout","time":"2026-11-24T12:00:00Z"}\nno entry\n')
+        wanted = self.directory / "wanted"
+        convert = [TWINLOG, "convert", "--from", "json-file", "--to", "local", source]
+        self.assertIn(b"left out", run(*convert, wanted, check=False).stderr)
+        for redirection in ("2>&-", ">&- 2>&-", "<&- >&- 2>&-", "<&- 2>&-"):
+            out = self.directory / "out"
+            done = run("sh", "-c", f'exec "$@" {redirection}', "sh", *convert, out, check=False)
+            self.assertEqual(done.returncode, 1, redirection)
+            self.assertEqual(out.read_bytes(), wanted.read_bytes(), redirection)
+
+    def test_closed_stdout_is_an_error(self):
+        self.container("a" * 64, "web", frame(b"stdout", b"one"))
+        done = run("sh", "-c", 'exec "$@" >&-', "sh", *self.logs("web"), check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"stdout", done.stderr)
+
+    def test_messages_as_json(self):
+        for name in ('"', 'x","level":"info', "\\", "\n\t\x1b[m", "\u202e", "%v"):
+            done = run(TWINLOG, "--log-format", "json", "--log-level", "off", "logs", "--store", self.store, name,
+                       check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertEqual(list(json.loads(done.stderr)), ["time", "level", "message"])
+            self.container("a" * 64, "web")
+            done = run(TWINLOG, "--log-format", "json", "logs", "--store", self.store, name, check=False)
+            said = json.loads(done.stderr)
+            self.assertEqual(said["level"], "error")
+            self.assertTrue(said["message"].startswith("No such container: "), said)
+            self.assertNotIn(b"\x1b", done.stderr)
+            self.assertNotIn("\u202e".encode(), done.stderr)
+            shutil.rmtree(self.store)
+
+    # Nobody who reads, and who reads slowly
+
+    def test_reader_that_has_seen_enough(self):
+        source = self.directory / "source"
+        source.write_text('{"log":"one\\n","stream":"stdout","time":"2026-11-24T12:00:00Z"}\n' * 10000)
+        reader, writer = os.pipe()
+        os.close(reader)
+        with open(writer, "wb") as nobody_reads:
+            done = subprocess.run([TWINLOG, "convert", "--from", "json-file", "--to", "cri", source, "-"],
+                                  stdout=nobody_reads, stderr=subprocess.PIPE, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+
+    def test_raw_tells_of_losses_before_it_waits(self):
+        """Who follows is ended by a signal, so there is no other time."""
+        message = b"\x0a\x0agap-stdout\x10\x01\xda\x3e\x04\x08\x07\x10\x01"
+        size = len(message).to_bytes(4, "big")
+        directory = self.container("a" * 64, "web", frame(b"stdout", b"one") + size + message + size)
+        info = json.loads((directory / "container.json").read_text())
+        (directory / "container.json").write_text(json.dumps({**info, "state": "running", "run": 1}))
+        reader, writer = os.pipe()
+        for output in (subprocess.DEVNULL, writer):
+            if output == writer:
+                os.close(reader)
+            follower = subprocess.Popen([str(word) for word in self.logs("-o", "raw", "-f", "web")],
+                                        stdout=output, stderr=subprocess.PIPE)
+            self.addCleanup(follower.communicate)
+            self.addCleanup(follower.kill)
+            self.assertEqual(harness.read_line(follower.stderr),
+                             b"twinlog: web: 7 bytes lost, in 1 place; -o short shows where\n")
+        os.close(writer)
+        self.assertEqual(follower.wait(harness.DEADLINE), 0)
+
+    # What is removed meanwhile
+
+    def test_following_outlives_containers(self):
+        self.container("0" * 64, "first", frame(b"stdout", b"one"))
+        follower = subprocess.Popen([str(word) for word in self.logs("--all", "-f")],
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(follower.communicate)
+        self.addCleanup(follower.kill)
+        self.assertIn(b"one", harness.read_line(follower.stdout))
+        for number in range(1500):
+            identity = f"{number:064x}"[::-1]
+            fresh = self.container("fresh" + identity[:50], "job", frame(b"stdout", b"x"))
+            # Known at once, as by a rename.
+            os.rename(fresh / "container.json", fresh / "container.json.new")
+            os.rename(fresh / "container.json.new", fresh / "container.json")
+            shutil.rmtree(fresh)
+        self.container("f" * 64, "last", frame(b"stdout", b"that was all"))
+        line = b"?"
+        while line and b"that was all" not in line:
+            line = harness.read_line(follower.stdout)
+        self.assertTrue(line, "it has ended")
+        self.assertIsNone(follower.poll())
 
     # Damage
 

@@ -20,6 +20,7 @@ ContainerInfo full_info() {
     info.image = "nginx:1.27";
     info.runtime = "docker";
     info.log_driver = "none";
+    info.home = "/var/lib/docker/containers/a";
     info.cgroup = "system.slice/docker-a.scope";
     info.labels = {{"com.example/a", "1"}, {"empty", ""}};
     info.tty = true;
@@ -30,6 +31,7 @@ ContainerInfo full_info() {
     info.started_ns = 2;
     info.captured_since_ns = 3;
     info.ended_ns = std::numeric_limits<std::int64_t>::max();
+    info.set_back_ns = 4;
     info.state = ContainerState::ended;
     info.streams[0] = {"pipe", std::numeric_limits<std::uint64_t>::max(), 5, 6, 7};
     info.streams[1] = {"tty", 8, 9, 10, 11};

@@ -1,13 +1,18 @@
 // Whole-file helpers and the real file system.
 #include "base/file_system.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <cerrno>
 #include <filesystem>
 #include <string>
+#include <thread>
 
 #include "temp_directory.h"
 
@@ -103,4 +108,34 @@ TEST_CASE("file system: logs are appended to, cut, renamed and removed", "[file_
     CHECK(files.remove(directory / "other"));
     CHECK(files.remove(directory / "other"));
     CHECK_FALSE(std::filesystem::exists(directory / "other"));
+}
+
+TEST_CASE("file system: writing waits for a pipe that does not block", "[file_system]") {
+    std::array<int, 2> ends{};
+    REQUIRE(::pipe2(ends.data(), O_NONBLOCK | O_CLOEXEC) == 0);
+    const UniqueFd reading(ends[0]);
+    UniqueFd writing(ends[1]);
+    const std::string wanted(1'000'000, 'x');
+    std::string found;
+    std::atomic<bool> full = false;
+    // Nobody reads before it is full.
+    pollfd room{writing.get(), POLLOUT, 0};
+    std::thread reader([&] {
+        while (::poll(&room, 1, 0) == 1) std::this_thread::yield();
+        full = true;
+        full.notify_one();
+        pollfd bytes{reading.get(), POLLIN, 0};
+        while (found.size() < wanted.size() && ::poll(&bytes, 1, -1) == 1) {
+            std::string block(4096, '\0');
+            const ssize_t got = ::read(reading.get(), block.data(), block.size());
+            if (got == 0) return;
+            if (got > 0) found.append(block, 0, static_cast<std::size_t>(got));
+        }
+    });
+    const Status written = write_all(writing.get(), wanted, "pipe");
+    CHECK(written);
+    full.wait(false);
+    writing.reset();
+    reader.join();
+    CHECK((found == wanted));
 }

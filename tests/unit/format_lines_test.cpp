@@ -147,3 +147,23 @@ TEST_CASE("times of others' lines") {
         CHECK_FALSE(parse_rfc3339(bad));
     }
 }
+
+TEST_CASE("json-file: many beginnings in one damaged line cost no more than others") {
+    constexpr std::size_t count = 400'000;
+    const std::string beginning = R"({"log":")";
+    std::string bytes;
+    for (std::size_t i = 0; i < count; ++i) bytes += beginning;
+    bytes += "\n" + json_line(R"("log":"a\n",)");
+    const auto decoder = find_format("json-file").value()->decoder({});
+    std::string_view rest = bytes;
+    std::size_t damaged = 0;
+    Frame frame = decoder->decode(rest, true);
+    for (; frame.state == FrameState::damaged; frame = decoder->decode(rest, true)) {
+        rest.remove_prefix(frame.size);
+        ++damaged;
+    }
+    CHECK(damaged == count);
+    REQUIRE(frame.state == FrameState::whole);
+    CHECK(frame.entry.line == "a");
+    CHECK(frame.size == rest.size());
+}

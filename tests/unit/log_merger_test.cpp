@@ -275,3 +275,20 @@ TEST_CASE("containers are chosen once, and unknown ones are named", "[log_sessio
           0);
     CHECK(ids({.labels = {*LabelFilter::parse("app=x")}}, true).empty());
 }
+
+TEST_CASE("the number of a log that was dropped is another's", "[log_merger]") {
+    const HandStore store;
+    const LineFilter filter;
+    for (const auto* id : {"a", "b", "c", "d"}) {
+        store.save(info_of(id));
+        store.append(id, id, 1);
+    }
+    LogMerger merger;
+    CHECK(merger.add(source(store, "a", filter)) == 0);
+    CHECK(merger.add(source(store, "b", filter)) == 1);
+    CHECK(read(merger) == "0:a -0 1:b -1");
+    merger.drop(0);
+    CHECK(merger.add(source(store, "c", filter)) == 0);
+    CHECK(merger.add(source(store, "d", filter)) == 2);
+    CHECK(read(merger) == "0:c -0 2:d -2");
+}

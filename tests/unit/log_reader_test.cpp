@@ -2,9 +2,11 @@
 #include "read/log_reader.h"
 
 #include <sys/eventfd.h>
+#include <sys/fsuid.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -314,6 +316,31 @@ TEST_CASE("reading goes on behind damage", "[log_reader]") {
     CHECK(read(container) == "aaaa " + expected);
 }
 
+TEST_CASE("bytes that look like entries everywhere cost no more than others", "[log_reader]") {
+    // A frame begins at every sixth byte, and what stands in it are fields up to its last bytes.
+    constexpr std::size_t message = 900'002;
+    std::string bytes;
+    for (std::size_t at = 0; at < 6'000'000; at += 6) {
+        for (unsigned shift = 0; shift < 32; shift += 8) {
+            bytes += static_cast<char>(message >> (24 - shift));
+        }
+        bytes += "\x7a\x04";
+    }
+    const Container container;
+    container.append(line("first") + bytes + line("last"));
+    CHECK(read(container) == "first <skipped container-cached.log " +
+                                 std::to_string(line("first").size()) + "+" +
+                                 std::to_string(bytes.size()) + "> last");
+    // From the end on, too.
+    CHECK(read(container, {.tail = 1}) == "last");
+    CHECK(read(container, {.tail = 2}).starts_with("first "));
+    // As other readers of the format have it.
+    const auto decoder = docker_local::format().decoder({});
+    std::string_view rest = bytes;
+    while (decoder->decode(rest, true).state == FrameState::damaged) rest.remove_prefix(1);
+    CHECK(rest.size() < message + docker_local::frame_overhead);
+}
+
 TEST_CASE("zeros at the end, as a crash leaves them", "[log_reader]") {
     Container container;
     container.append(line("a") + std::string(128, '\0'));
@@ -337,6 +364,25 @@ TEST_CASE("a directory that is not there is an error", "[log_reader]") {
     const auto reader = LogReader::open(container.path() + "/none", {});
     REQUIRE_FALSE(reader);
     CHECK(reader.error().code == ENOENT);
+}
+
+TEST_CASE("a rotated file that may not be opened is an error", "[log_reader]") {
+    const Container container;
+    container.append(line("one"));
+    const std::string path = container.path() + "/container-cached.log.1.gz";
+    std::ofstream(path) << "whatever";
+    fs::permissions(path, fs::perms::none);
+    fs::permissions(container.path(), fs::perms::owner_all | fs::perms::group_read |
+                                          fs::perms::group_exec | fs::perms::others_read |
+                                          fs::perms::others_exec);
+    // Root may open anything.
+    constexpr uid_t nobody = 65534;
+    const int former = ::setfsuid(nobody);
+    const auto reader = LogReader::open(container.path(), {});
+    ::setfsuid(static_cast<uid_t>(former));
+    REQUIRE_FALSE(reader);
+    CHECK(reader.error().code == EACCES);
+    CHECK(reader.error().subject == path);
 }
 
 TEST_CASE("what is open stays readable when rotation deletes it", "[log_reader]") {

@@ -120,6 +120,27 @@ TEST_CASE("podman: the storage knows the present name and the image") {
     CHECK(metadata->tty);
 }
 
+TEST_CASE("podman: the storage's directory of a container is there while it exists") {
+    const FakeHost host;
+    host.start(conmon("web"));
+    host.start(init());
+    host.write(bundle + "/config.json", "{}");
+    host.write("/storage/overlay-containers/other/userdata/config.json", "{}");
+    PodmanMetadata podman{ProcFs(host.proc()), host.root()};
+    const auto metadata = podman.look_up({id, 60});
+    REQUIRE(metadata);
+    CHECK(metadata->home == host.root() + "/storage/overlay-containers/" + id);
+    CHECK(presence_of(metadata->home) == Presence::there);
+    std::filesystem::remove_all(metadata->home);
+    CHECK(presence_of(metadata->home) == Presence::removed);
+    std::filesystem::remove_all(host.root() + "/storage/overlay-containers");
+    CHECK(presence_of(metadata->home) == Presence::unknown);
+    // CRI-O's are in memory.
+    host.write(bundle + "/config.json",
+               R"({"annotations":{"io.kubernetes.cri-o.ContainerType":"container"}})");
+    CHECK(podman.look_up({id, 60})->home.empty());
+}
+
 TEST_CASE("podman: another program as parent says nothing") {
     const FakeHost host;
     FakeProcess parent = conmon("web");

@@ -2,7 +2,9 @@
 #include "container/registry.h"
 
 #include <catch2/catch.hpp>
+#include <filesystem>
 
+#include "container/docker_metadata.h"
 #include "fake_host.h"
 
 using namespace twinlog;
@@ -216,4 +218,73 @@ TEST_CASE("registry: resolve asks all sources") {
     Registry registry = fixture.registry();
     CHECK(registry.resolve("x") == std::vector<std::string>{"x"});
     CHECK(registry.resolve("y").empty());
+}
+
+TEST_CASE("registry: removed is what its runtime's own list lacks, nothing else") {
+    const FakeHost host;
+    std::vector<std::unique_ptr<MetadataSource>> sources;
+    sources.push_back(std::make_unique<DockerMetadata>(ProcFs(host.proc()), host.root()));
+    Registry registry(ProcFs(host.proc()), std::move(sources));
+    const std::string kept = "/srv/docker/containers/" + full_id('a');
+    ContainerInfo info;
+    info.id = full_id('a');
+    info.state = ContainerState::ended;
+    // A host without any runtime that runs: nobody can tell.
+    for (const char* const runtime : {"docker", "podman", "containerd", "cri-o", "lxc", ""}) {
+        info.runtime = runtime;
+        CHECK(registry.presence(info) == Presence::unknown);
+    }
+
+    SECTION("its home is known") {
+        info.runtime = "docker";
+        info.image = "img";
+        info.home = host.root() + kept;
+        CHECK(registry.presence(info) == Presence::unknown);
+        host.write(kept + "/config.v2.json", "{}");
+        CHECK(registry.presence(info) == Presence::there);
+        std::filesystem::remove_all(host.root() + kept);
+        CHECK(registry.presence(info) == Presence::removed);
+        // The data root was moved.
+        host.write("/var/lib/docker/containers/" + info.id + "/config.v2.json", "{}");
+        CHECK(registry.presence(info) == Presence::there);
+    }
+    SECTION("its home is that of its dockerd") {
+        host.write("/var/lib/docker/containers/" + info.id + "/config.v2.json", "{}");
+        StartFacts facts = docker_start(info.id, 50);
+        const auto found = registry.describe(facts);
+        REQUIRE(found);
+        CHECK(found->home == host.root() + "/var/lib/docker/containers/" + info.id);
+        CHECK(registry.presence(*found) == Presence::there);
+    }
+    SECTION("Docker's, and never looked up") {
+        info.runtime = "docker";
+        // Left there by a dockerd of another data root.
+        std::filesystem::create_directories(host.root() + "/var/lib/docker/containers");
+        CHECK(registry.presence(info) == Presence::unknown);
+        FakeProcess dockerd;
+        dockerd.pid = 10;
+        dockerd.comm = "dockerd";
+        dockerd.arguments = {"dockerd", "--data-root", "/srv/docker"};
+        host.start(dockerd);
+        CHECK(registry.presence(info) == Presence::unknown);
+        host.write("/srv/docker/containers/" + full_id('b') + "/config.v2.json", "{}");
+        CHECK(registry.presence(info) == Presence::removed);
+        // Somebody else's Docker knew it.
+        info.image = "img";
+        CHECK(registry.presence(info) == Presence::unknown);
+        info.image.clear();
+        host.write(kept + "/config.v2.json", "{}");
+        CHECK(registry.presence(info) == Presence::there);
+    }
+    SECTION("an id of our own") {
+        info.id = "pid-60-1000";
+        info.init_pid = 60;
+        CHECK(registry.presence(info) == Presence::removed);
+        FakeProcess process;
+        process.pid = 60;
+        host.start(process);
+        CHECK(registry.presence(info) == Presence::there);
+        info.id = "pid-60-999";
+        CHECK(registry.presence(info) == Presence::removed);
+    }
 }

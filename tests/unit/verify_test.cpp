@@ -69,9 +69,7 @@ class Container {
         return path_ + "/" + log_name + suffix;
     }
     [[nodiscard]] Verification verify(bool repair = false) const {
-        auto found = verify_container(path_, {repair, false, pods()});
-        REQUIRE(found);
-        return std::move(*found);
+        return verify_container(path_, {repair, false, pods()});
     }
     // Lines of the cached log, gaps left out.
     [[nodiscard]] std::vector<std::string> texts() const {
@@ -249,6 +247,50 @@ TEST_CASE("verify: damage is told and mended", "[verify]") {
         return (problem.file + ": " + problem.what).find(told) != std::string::npos;
     }));
     check_repair(container, lost);
+}
+
+TEST_CASE("verify: all members of a compressed file count", "[verify]") {
+    const Container container;
+    const std::string path = container.file(".2.gz");
+    const std::uint64_t before = container.verify().entries;
+    const std::string member = contents_of(path);
+    fs::remove(path);
+    const std::uint64_t in_others = container.verify().entries;
+    put_file(path, member + member);
+    CHECK(container.verify().entries == 2 * before - in_others);
+    put_file(path, member + "garbage");
+    const Verification found = container.verify();
+    REQUIRE_FALSE(found.problems.empty());
+    CHECK(found.problems.front().what.find("cannot be decompressed from byte " +
+                                           std::to_string(member.size())) != std::string::npos);
+}
+
+TEST_CASE("verify: damage that goes on is one problem", "[verify]") {
+    const Container container;
+    const std::string path = container.path() + "/abc-json.log";
+    const std::uint64_t before = container.verify().entries;
+    const std::string good = contents_of(path);
+    std::string bad;
+    while (bad.size() < 200'000) bad += "x\n";
+    put_file(path, bad + good + bad);
+    const Verification found = container.verify();
+    CHECK(found.entries == before);
+    REQUIRE(found.problems.size() == 2);
+    CHECK(found.problems.front().what == "200,000 bytes at byte 0 are damaged");
+    CHECK(found.problems.back().what ==
+          "200,000 bytes at byte " + std::to_string(bad.size() + good.size()) + " are damaged");
+    CHECK(container.verify(true).problems.front().mended);
+    CHECK(contents_of(path) == good);
+}
+
+TEST_CASE("verify: a directory that cannot be listed is a problem, one that is gone is none",
+          "[verify]") {
+    const TempDirectory directory;
+    put_file(directory / "file", "");
+    CHECK(verify_container(directory / "nosuch", {}).problems.empty());
+    const Verification found = verify_container(directory / "file", {});
+    REQUIRE(found.problems.size() == 1);
+    CHECK(found.problems.front().file == directory / "file");
 }
 
 TEST_CASE("verify: any flipped bit of a copy costs the lines that it touches", "[verify]") {

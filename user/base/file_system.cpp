@@ -2,6 +2,7 @@
 #include "base/file_system.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -51,17 +52,6 @@ class RealFileSystem : public FileSystem {
     }
 };
 
-Status write_whole(int fd, std::string_view contents, const std::string& path) {
-    while (!contents.empty()) {
-        const ssize_t written = ::write(fd, contents.data(), contents.size());
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0) return fail_errno(path, "writing it");
-        if (written == 0) return fail(Error{path, "writing it", EIO, {}});
-        contents.remove_prefix(static_cast<std::size_t>(written));
-    }
-    return {};
-}
-
 }  // namespace
 
 FileSystem& real_file_system() {
@@ -91,6 +81,23 @@ Result<std::string> read_file(const std::string& path, std::size_t max_size) {
     }
 }
 
+Status write_all(int fd, std::string_view bytes, const std::string& subject) {
+    while (!bytes.empty()) {
+        const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+        if (written > 0) {
+            bytes.remove_prefix(static_cast<std::size_t>(written));
+        } else if (written == 0) {
+            return fail(Error{subject, "cannot write", EIO, {}});
+        } else if (errno == EAGAIN) {
+            pollfd room{fd, POLLOUT, 0};
+            ::poll(&room, 1, -1);
+        } else if (errno != EINTR) {
+            return fail_errno(subject, "cannot write");
+        }
+    }
+    return {};
+}
+
 Status make_directory(const std::string& path, mode_t mode) {
     if (::mkdir(path.c_str(), mode) == 0) return {};
     if (errno != EEXIST) return fail_errno(path, "making the directory");
@@ -110,7 +117,7 @@ Status write_file_atomically(const std::string& path, std::string_view contents,
         const UniqueFd fd(
             ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode));
         if (!fd.valid()) return fail_errno(fresh, "making it");
-        if (auto written = write_whole(fd.get(), contents, fresh); !written) {
+        if (auto written = write_all(fd.get(), contents, fresh); !written) {
             return give_up(std::move(written));
         }
     }

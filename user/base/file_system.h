@@ -44,6 +44,9 @@ Result<std::uint64_t> file_size(int fd, const std::string& path);
 // Whole contents; a file of more than max_size bytes is an error.
 Result<std::string> read_file(const std::string& path, std::size_t max_size);
 
+// Writes all, waiting where the file does not block. subject names it in the error.
+Status write_all(int fd, std::string_view bytes, const std::string& subject);
+
 // Makes a directory, if it is not there; its parents must be.
 Status make_directory(const std::string& path, mode_t mode);
 

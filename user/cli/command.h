@@ -31,7 +31,8 @@ void register_verify(CLI::App& app, Action& chosen);
 void register_convert(CLI::App& app, Action& chosen);
 void register_describe(CLI::App& app, Action& chosen);
 
-// Prints "twinlog: <message>" on stderr, made harmless for a terminal. Returns exit_failure.
+// Prints "twinlog: <message>" on stderr, made harmless for a terminal, or an object of
+// --log-format json. Returns exit_failure.
 int report(const Error& error);
 
 // --store of every subcommand that has one, with its default and environment variable.

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/byte_size.h"
+#include "base/file_system.h"
 #include "base/unique_fd.h"
 #include "cli/command.h"
 #include "format/json_text.h"
@@ -122,15 +123,9 @@ class Output {
 
     std::string& buffer() { return buffer_; }
     Status flush() {
-        std::string_view rest = buffer_;
-        while (!rest.empty()) {
-            const ssize_t written = ::write(fd_.get(), rest.data(), rest.size());
-            if (written < 0 && errno == EINTR) continue;
-            if (written <= 0) return fail_errno(path_, "cannot write");
-            rest.remove_prefix(static_cast<std::size_t>(written));
-        }
-        buffer_.clear();
-        return {};
+        Status written = write_all(fd_.get(), buffer_, path_);
+        if (written) buffer_.clear();
+        return written;
     }
 
  private:
@@ -341,7 +336,11 @@ Result<int> convert(const Arguments& arguments) {
     if (!input) return pass_on(std::move(input));
     Converter converter(**from, **to, std::move(*input));
     if (auto opened = converter.open(arguments); !opened) return pass_on(std::move(opened));
-    if (auto ran = converter.run(); !ran) return pass_on(std::move(ran));
+    if (auto ran = converter.run(); !ran) {
+        // Who reads has seen enough.
+        if (ran.error().code == EPIPE) return exit_ok;
+        return pass_on(std::move(ran));
+    }
     return converter.tell();
 }
 

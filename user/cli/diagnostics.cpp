@@ -1,14 +1,19 @@
 #include "cli/diagnostics.h"
 
+#include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "base/escape.h"
 #include "cli/command.h"
+#include "format/json_text.h"
 
 namespace twinlog {
 
@@ -19,13 +24,38 @@ struct Diagnostics {
     std::string format = "text";
 };
 
+// The message, as it stands in a JSON string.
+class JsonMessage : public spdlog::custom_flag_formatter {
+ public:
+    void format(const spdlog::details::log_msg& message, const std::tm& /*time*/,
+                spdlog::memory_buf_t& to) override {
+        std::string text;
+        append_json_text({message.payload.data(), message.payload.size()}, JsonStyle::library,
+                         text);
+        text = json_for_terminal(text);
+        to.append(text.data(), text.data() + text.size());
+    }
+    [[nodiscard]] std::unique_ptr<spdlog::custom_flag_formatter> clone() const override {
+        return std::make_unique<JsonMessage>();
+    }
+};
+
+// Whether report() is to speak as the logger does.
+bool& speaks_json() {
+    static bool json = false;
+    return json;
+}
+
 void set_up(const Diagnostics& diagnostics) {
     auto logger = spdlog::stderr_color_mt("twinlog");
     logger->set_level(spdlog::level::from_str(diagnostics.level));
     if (diagnostics.format == "json") {
-        // Messages are escaped for terminals, so the quotes are all that JSON can trip over.
-        logger->set_pattern(R"({"time":"%Y-%m-%dT%H:%M:%S.%fZ","level":"%l","message":"%v"})",
-                            spdlog::pattern_time_type::utc);
+        auto formatter =
+            std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
+        formatter->add_flag<JsonMessage>('*').set_pattern(
+            R"({"time":"%Y-%m-%dT%H:%M:%S.%fZ","level":"%l","message":"%*"})");
+        logger->set_formatter(std::move(formatter));
+        speaks_json() = true;
     } else {
         logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %^%l%$ %v", spdlog::pattern_time_type::utc);
     }
@@ -46,7 +76,16 @@ void add_diagnostics_options(CLI::App& app) {
 }
 
 int report(const Error& error) {
-    fmt::print(stderr, "twinlog: {}\n", escape_for_terminal(error.message()));
+    std::string text = escape_for_terminal(error.message());
+    if (speaks_json()) {
+        // Past the logger's level: it is why the program ends.
+        const spdlog::details::log_msg said({}, spdlog::level::err, text);
+        for (const auto& sink : spdlog::default_logger()->sinks()) sink->log(said);
+        return exit_failure;
+    }
+    text = "twinlog: " + text + "\n";
+    // Where stderr cannot be written, the exit code still tells.
+    std::fwrite(text.data(), 1, text.size(), stderr);
     return exit_failure;
 }
 

@@ -57,7 +57,8 @@ class JsonOutput : public LineOutput {
     std::string text_;
 };
 
-// A message among the bytes would be taken for some of them, so what is missing is told at the end.
+// A message among the bytes would be taken for some of them, so what is missing is told when no
+// more come.
 class RawOutput : public LineOutput {
  public:
     void print(const PrintedLog& log, const Line& line) override {
@@ -74,6 +75,7 @@ class RawOutput : public LineOutput {
     void print(const PrintedLog& log, const Damage& /*damage*/) override {
         ++missing_[log.owner.message_prefix].places;
     }
+    void pause() override { finish(); }
     void finish() override {
         for (const auto& [prefix, missing] : missing_) {
             std::string text = prefix + format_grouped(missing.bytes) + " bytes lost, in " +

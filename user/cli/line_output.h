@@ -26,6 +26,8 @@ class LineOutput {
     virtual ~LineOutput() = default;
     virtual void print(const PrintedLog& log, const Line& line) = 0;
     virtual void print(const PrintedLog& log, const Damage& damage) = 0;
+    // Nothing follows for now: who is told something at the end is told as well.
+    virtual void pause() {}
     // Nothing follows.
     virtual void finish() {}
     [[nodiscard]] virtual const PrintBuffer& output() const = 0;

@@ -110,25 +110,34 @@ Status LogSession::add(const CatalogItem& item, bool is_new) {
     if (watch_ && item.info.state != ContainerState::running) read.follow = false;
     auto source = LineSource::open(item.directory, read, options_.filter);
     if (!source) return fail(std::move(source).error());
-    merger_.add(std::move(*source));
-    logs_.push_back({item.directory, {item.info.id, item.info.name, {}}});
+    const std::size_t number = merger_.add(std::move(*source));
+    if (number == logs_.size()) logs_.emplace_back();
+    logs_[number] = {item.directory, {item.info.id, item.info.name, {}}};
+    numbers_[item.directory] = number;
     return {};
+}
+
+void LogSession::drop(std::size_t number) {
+    numbers_.erase(logs_[number].directory);
+    logs_[number] = {};
+    merger_.drop(number);
 }
 
 // Gives all logs the names that tell them apart, padded to the longest.
 void LogSession::name_logs() {
-    std::vector<std::string> names;
+    std::map<std::string_view, std::size_t> namesakes;
+    for (const auto& [directory, number] : numbers_) ++namesakes[logs_[number].printed.name];
+    std::vector<std::string> names(logs_.size());
     std::size_t width = 0;
-    for (const Log& log : logs_) {
-        const auto same = std::count_if(logs_.begin(), logs_.end(), [&](const Log& other) {
-            return other.printed.name == log.printed.name;
-        });
+    for (const auto& [directory, number] : numbers_) {
+        const Log& log = logs_[number];
         std::string name = escape_for_terminal(log.printed.name);
-        if (same > 1) name += "/" + escape_for_terminal(log.printed.id.substr(0, short_id));
+        if (namesakes[log.printed.name] > 1)
+            name += "/" + escape_for_terminal(log.printed.id.substr(0, short_id));
         width = std::max(width, width_of(name));
-        names.push_back(std::move(name));
+        names[number] = std::move(name);
     }
-    for (std::size_t i = 0; i < logs_.size(); ++i) {
+    for (const auto& [directory, i] : numbers_) {
         LineOwner& owner = logs_[i].printed.owner;
         owner.message_prefix = "twinlog: " + names[i] + ": ";
         if (!options_.names) continue;
@@ -143,8 +152,7 @@ void LogSession::name_logs() {
 }
 
 Status LogSession::on_failure(std::size_t number) {
-    logs_[number].ended = logs_[number].dropped = true;
-    merger_.drop(number);
+    drop(number);
     all_read_ = false;
     // What came before the failure is shown before it is told.
     if (Status flushed = output_->flush(); !flushed) return flushed;
@@ -154,33 +162,34 @@ Status LogSession::on_failure(std::size_t number) {
 
 // A container whose container.json was replaced: a new one, or one that started again.
 Status LogSession::go_on_with(const std::string& directory) {
-    const auto known = std::find_if(logs_.begin(), logs_.end(), [&](const Log& log) {
-        return log.directory == directory && !log.dropped;
-    });
-    if (known != logs_.end() && !known->ended) return {};
+    const auto known = numbers_.find(directory);
+    if (known != numbers_.end() && !logs_[known->second].ended) return {};
     auto info = read_container_info(directory);
-    if (!info) return {};  // there is none yet, or it is gone
-    if (known == logs_.end()) {
-        if (!options_.selection.takes(*info)) return {};
-        if (Status added = add({directory, std::move(*info)}, true); !added) return added;
-        name_logs();
+    if (!info) {  // there is none yet, or it is gone
+        if (known != numbers_.end() && info.error().code == ENOENT) drop(known->second);
         return {};
     }
-    const auto number = static_cast<std::size_t>(known - logs_.begin());
-    if (info->run <= merger_.run(number)) return {};
-    known->ended = false;
-    return merger_.resume(number);
+    Status went_on;
+    if (known == numbers_.end()) {
+        if (!options_.selection.takes(*info)) return {};
+        went_on = add({directory, std::move(*info)}, true);
+        if (went_on) name_logs();
+    } else {
+        if (info->run <= merger_.run(known->second)) return {};
+        went_on = merger_.resume(known->second);
+        if (went_on) logs_[known->second].ended = false;
+    }
+    // It was removed meanwhile.
+    if (!went_on && went_on.error().code == ENOENT) return {};
+    return went_on;
 }
 
 Status LogSession::look_around() {
     auto changes = watch_->drain();
     if (!changes) return fail(std::move(changes).error());
     for (const std::string& directory : changes->removed) {
-        for (std::size_t i = 0; i < logs_.size(); ++i) {
-            if (logs_[i].directory != directory || !logs_[i].ended || logs_[i].dropped) continue;
-            logs_[i].dropped = true;
-            merger_.drop(i);
-        }
+        const auto known = numbers_.find(directory);
+        if (known != numbers_.end() && logs_[known->second].ended) drop(known->second);
     }
     for (const std::string& directory : changes->changed) {
         if (Status went_on = go_on_with(directory); !went_on) return went_on;
@@ -195,6 +204,7 @@ Status LogSession::on_ended(std::size_t number) {
 }
 
 Status LogSession::wait() {
+    output_->pause();
     if (Status flushed = output_->flush(); !flushed) return flushed;
     const auto woken = merger_.wait(watch_ ? watch_->fd() : -1, STDOUT_FILENO);
     if (!woken) return fail(woken.error());
@@ -203,6 +213,15 @@ Status LogSession::wait() {
 }
 
 Result<bool> LogSession::run(const std::vector<CatalogItem>& items) {
+    auto printed = print(items);
+    // Even where standard output broke, standard error is told what is to be told at the end.
+    output_->finish();
+    Status flushed = output_->flush();
+    if (printed && !flushed) return pass_on(std::move(flushed));
+    return printed;
+}
+
+Result<bool> LogSession::print(const std::vector<CatalogItem>& items) {
     if (items.size() > 1 || options_.selection.is_open()) allow_many_files();
     if (options_.read.follow && options_.selection.is_open()) {
         auto watch = StoreWatch::open(options_.store);
@@ -260,8 +279,6 @@ Result<bool> LogSession::run(const std::vector<CatalogItem>& items) {
         if (going && output_->output().size() >= flush_size) going = output_->flush();
         if (!going) return pass_on(std::move(going));
     }
-    output_->finish();
-    if (Status flushed = output_->flush(); !flushed) return pass_on(std::move(flushed));
     return all_read_;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -70,10 +71,11 @@ class LogSession {
         std::string directory;
         PrintedLog printed;
         bool ended = false;
-        bool dropped = false;
     };
 
+    Result<bool> print(const std::vector<CatalogItem>& items);
     Status add(const CatalogItem& item, bool is_new);
+    void drop(std::size_t number);
     void name_logs();
     Status look_around();
     Status go_on_with(const std::string& directory);
@@ -85,7 +87,8 @@ class LogSession {
     std::unique_ptr<LineOutput> output_;
     std::optional<StoreWatch> watch_;
     LogMerger merger_;
-    std::vector<Log> logs_;  // by the merger's numbers
+    std::vector<Log> logs_;                       // by the merger's numbers
+    std::map<std::string, std::size_t> numbers_;  // by directory
     bool all_read_ = true;
     bool done_ = false;
 };

@@ -2,7 +2,10 @@
 
 #include <unistd.h>
 
-#include <cerrno>
+#include <array>
+#include <utility>
+
+#include "base/file_system.h"
 
 namespace twinlog {
 
@@ -33,20 +36,19 @@ void PrintBuffer::clear() {
 }
 
 Status PrintBuffer::flush() {
+    Status result;
+    std::array<bool, 2> broken{};
     for (const Piece& piece : pieces()) {
+        bool& is_broken = broken[static_cast<std::size_t>(piece.to)];
+        if (is_broken) continue;
         const int fd = piece.to == Source::stdout_ ? STDOUT_FILENO : STDERR_FILENO;
-        std::string_view rest = piece.text;
-        while (!rest.empty()) {
-            const ssize_t written = ::write(fd, rest.data(), rest.size());
-            if (written >= 0) {
-                rest.remove_prefix(static_cast<std::size_t>(written));
-            } else if (errno != EINTR) {
-                return fail_errno(std::string(source_name(piece.to)), "cannot write");
-            }
-        }
+        auto written = write_all(fd, piece.text, std::string(source_name(piece.to)));
+        if (written) continue;
+        is_broken = true;
+        if (result) result = std::move(written);
     }
     clear();
-    return {};
+    return result;
 }
 
 }  // namespace twinlog

@@ -25,7 +25,8 @@ class PrintBuffer {
     [[nodiscard]] std::size_t size() const { return text_.size(); }
     void clear();
 
-    // Writes all to file descriptors 1 and 2. An error with code EPIPE: nobody reads it any more.
+    // Writes all to file descriptors 1 and 2, waiting where they do not block. An error with code
+    // EPIPE: nobody reads it any more; what is for the other one is written all the same.
     Status flush();
 
  private:

@@ -94,7 +94,7 @@ Status add_retention(const Arguments& arguments, LogWriter::Options& log) {
     auto registry = std::make_shared<Registry>(Registry::of_host());
     log.housekeeper = std::make_shared<Housekeeper>(
         std::move(retention), [registry = std::move(registry)](const ContainerInfo& info) {
-            return registry->resolve(info.id).empty();
+            return registry->presence(info) == Presence::removed;
         });
     return {};
 }
@@ -259,7 +259,8 @@ CLI::App* add_command(CLI::App& app, Arguments& arguments) {
     command
         ->add_option("--keep-removed", arguments.keep_removed,
                      "How long after its end the logs of a container are kept that its runtime "
-                     "does not know any more; without it: for ever")
+                     "has removed; where that cannot be known, as with containerd, they stay; "
+                     "without it: for ever")
         ->type_name("SPAN");
     command
         ->add_option("--ring-size", arguments.ring_size,

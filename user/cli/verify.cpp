@@ -43,7 +43,7 @@ Result<std::vector<CatalogItem>> choose(const Arguments& arguments) {
     }
     if (!arguments.containers.empty()) return chosen;
     for (const Error& error : catalog->unreadable) {
-        const std::string directory = error.subject.substr(0, error.subject.rfind('/'));
+        const std::string directory = directory_of(error);
         const std::string id = directory.substr(directory.rfind('/') + 1);
         if (!safe_id(id)) continue;
         CatalogItem item;
@@ -77,17 +77,16 @@ Result<int> verify(const Arguments& arguments) {
     std::size_t mended = 0;
     for (const CatalogItem& item : *chosen) {
         options.live = runs && item.info.state == ContainerState::running;
-        auto found = verify_container(item.directory, options);
-        if (!found) return pass_on(std::move(found));
-        for (const Problem& problem : found->problems) {
+        const Verification found = verify_container(item.directory, options);
+        for (const Problem& problem : found.problems) {
             text += title(item.info) + ": " + escape_for_terminal(problem.file) + ": " +
                     escape_for_terminal(problem.what) + (problem.mended ? " (mended)\n" : "\n");
             mended += problem.mended ? 1 : 0;
         }
-        all.files += found->files;
-        all.bytes += found->bytes;
-        all.entries += found->entries;
-        all.problems.insert(all.problems.end(), found->problems.begin(), found->problems.end());
+        all.files += found.files;
+        all.bytes += found.bytes;
+        all.entries += found.entries;
+        all.problems.insert(all.problems.end(), found.problems.begin(), found.problems.end());
     }
     const auto grouped = [](std::uint64_t number) { return format_grouped(number); };
     text += grouped(chosen->size()) + " containers, " + grouped(all.files) + " files, " +

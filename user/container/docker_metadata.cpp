@@ -239,6 +239,7 @@ std::optional<Metadata> DockerMetadata::read(const DataRoot& root, const std::st
         path += id;
         auto metadata = read_container(root.files, path);
         if (!metadata) continue;
+        metadata->home = path_on_host(root.files, path, host_root_);
         // A pid that a dockerd in a pid namespace of its own wrote means nothing here.
         if (!root.trusted) metadata->state_pid.reset();
         return metadata;
@@ -283,6 +284,26 @@ std::vector<std::string> DockerMetadata::resolve_among(const std::string& text,
         }
     }
     return matching_ids(containers, text);
+}
+
+Presence DockerMetadata::presence(const ContainerRef& container) {
+    if (!is_full_id(container.id)) return Presence::unknown;
+    scan();
+    Presence found = Presence::unknown;
+    for (const DataRoot& root : roots_) {
+        if (!root.trusted || !reachable(root)) continue;
+        for (const std::string& directory : container_directories(root.files, root.path)) {
+            std::string path = root.files.directory;
+            path += directory;
+            path += '/';
+            path += container.id;
+            const Presence here = presence_of(path);
+            if (here == Presence::there) return here;
+            // Without a dockerd, the usual place may not be where its containers are.
+            if (here == Presence::removed && proc_.alive(root.pid, root.start_ticks)) found = here;
+        }
+    }
+    return found;
 }
 
 std::vector<std::string> DockerMetadata::resolve(const std::string& text) {

@@ -39,6 +39,8 @@ class DockerMetadata : public MetadataSource {
 
     std::optional<Metadata> look_up(const ContainerRef& container) override;
     std::vector<std::string> resolve(const std::string& text) override;
+    // Removed: a dockerd that runs has no such container, and no other root has it.
+    Presence presence(const ContainerRef& container) override;
 
  private:
     // Who a process is, as far as it says whose containers it may describe.

@@ -21,12 +21,25 @@ struct Metadata {
     std::int64_t created_ns = 0;
     std::int64_t started_ns = 0;  // may be the previous run's: runtimes write it after the start
     std::string runtime;
+    // The directory that the runtime keeps for this container as long as it exists, by a path of
+    // the host.
+    std::string home;
     // Host pid of init as the runtime says, while it runs. None where it is unknown or cannot be
     // believed.
     std::optional<std::uint32_t> state_pid;
 
     bool operator==(const Metadata&) const = default;
 };
+
+// Whether a container exists, running or not.
+enum class Presence : std::uint8_t {
+    unknown,  // nobody can tell
+    there,
+    removed,  // its runtime's own list of containers lacks it
+};
+
+// As the directory says in which a runtime keeps one for each container; home: Metadata::home.
+Presence presence_of(const std::string& home);
 
 // The container that is asked about.
 struct ContainerRef {
@@ -50,6 +63,12 @@ class MetadataSource {
     // Ids of the containers that text names: the one with that id, else those with that name, else
     // those whose id begins with it. Sorted, each once.
     virtual std::vector<std::string> resolve(const std::string& text) = 0;
+
+    // For a container of this source of which nothing was ever looked up.
+    virtual Presence presence(const ContainerRef& container) {
+        (void)container;
+        return Presence::unknown;
+    }
 };
 
 // One of the containers that resolve() chooses from.

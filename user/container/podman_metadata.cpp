@@ -2,6 +2,7 @@
 #include "container/podman_metadata.h"
 
 #include <filesystem>
+#include <utility>
 
 #include "container/bundle.h"
 #include "container/cgroup_name.h"
@@ -105,6 +106,7 @@ std::optional<Metadata> PodmanMetadata::describe(std::uint32_t conmon,
     if (!uid) return std::nullopt;
     const FileRoot files{proc_.path(conmon, "root"), *uid};
     Metadata metadata;
+    std::string home;
     if (arguments.bundle.starts_with('/')) {
         if (auto bundle = read_bundle(files, arguments.bundle)) metadata = *std::move(bundle);
         // <storage>/overlay-containers/<id>/userdata
@@ -121,9 +123,12 @@ std::optional<Metadata> PodmanMetadata::describe(std::uint32_t conmon,
                 if (!stored->image.empty()) metadata.image = stored->image;
                 metadata.created_ns = stored->created_ns;
             }
+            home = path_on_host(files, container, host_root_);
         }
     }
     if (metadata.runtime.empty()) metadata.runtime = "podman";
+    // CRI-O's bundles are in a file system that a boot empties.
+    if (metadata.runtime == "podman") metadata.home = std::move(home);
     if (metadata.name.empty()) metadata.name = arguments.name;
     if (metadata.log_driver.empty()) metadata.log_driver = arguments.log_driver;
     metadata.tty = metadata.tty || arguments.tty;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "container/metadata.h"
@@ -31,7 +32,9 @@ std::optional<Metadata> parse_podman_storage(std::string_view text, const std::s
 
 class PodmanMetadata : public MetadataSource {
  public:
-    explicit PodmanMetadata(ProcFs proc) : proc_(std::move(proc)) {}
+    // host_root: where the host's files are seen.
+    explicit PodmanMetadata(ProcFs proc, std::string host_root = "/")
+        : proc_(std::move(proc)), host_root_(std::move(host_root)) {}
 
     std::optional<Metadata> look_up(const ContainerRef& container) override;
     // Only running containers are found: their conmon is what is looked for. Those that
@@ -43,6 +46,7 @@ class PodmanMetadata : public MetadataSource {
                                                    const ConmonArguments& arguments) const;
 
     ProcFs proc_;
+    std::string host_root_;
 };
 
 }  // namespace twinlog

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "container/containerd_metadata.h"
 #include "container/docker_metadata.h"
@@ -43,6 +44,7 @@ bool apply(const Metadata& metadata, ContainerInfo& info) {
     changed |= update(info.log_driver, metadata.log_driver);
     changed |= update(info.log_attributes, metadata.log_attributes);
     changed |= update(info.runtime, metadata.runtime);
+    changed |= update(info.home, metadata.home);
     changed |= update(info.tty, metadata.tty);
     changed |= update(info.created_ns, metadata.created_ns);
     return changed;
@@ -155,6 +157,29 @@ bool Registry::refresh(ContainerInfo& info) {
     }
     const auto metadata = look_up(ref);
     return metadata && apply(*metadata, info);
+}
+
+Presence Registry::presence(const ContainerInfo& info) {
+    // Ids of our own making name a process, and nobody keeps anything of it.
+    if (info.id.starts_with("pid-") || info.id.starts_with("pidns-")) {
+        std::uint64_t ticks = 0;
+        const char* const end = info.id.data() + info.id.size();
+        std::from_chars(info.id.data() + info.id.rfind('-') + 1, end, ticks);
+        return proc_.alive(info.init_pid, ticks) ? Presence::there : Presence::removed;
+    }
+    Presence found = Presence::unknown;
+    if (!info.home.empty()) {
+        found = presence_of(info.home);
+    } else if (info.runtime == "docker" && info.image.empty()) {
+        // It was removed before its files were looked at.
+        for (const auto& source : sources_) {
+            found = std::max(found, source->presence({info.id, 0}));
+        }
+    }
+    if (found != Presence::removed) return found;
+    // A data root may have been moved.
+    const std::vector<std::string> ids = resolve(info.id);
+    return std::find(ids.begin(), ids.end(), info.id) == ids.end() ? found : Presence::there;
 }
 
 std::vector<std::string> Registry::resolve(const std::string& text) {

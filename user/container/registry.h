@@ -51,6 +51,10 @@ class Registry {
     // Whether the process is there, be it as a zombie.
     [[nodiscard]] bool exists(std::uint32_t pid, std::uint64_t start_boottime_ns) const;
 
+    // Whether its runtime still has the container, whose process has ended. Takes nobody's silence
+    // for an answer: a runtime that does not run may have it.
+    Presence presence(const ContainerInfo& info);
+
     // Ids of the containers on this host that text names (name, id or id prefix), of all sources;
     // sorted. More than one: ambiguous.
     std::vector<std::string> resolve(const std::string& text);

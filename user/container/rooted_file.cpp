@@ -71,6 +71,15 @@ Result<std::string> read_rooted(const FileRoot& root, const std::string& path, s
     return read_at_most(*fd, limit, path);
 }
 
+std::string path_on_host(const FileRoot& root, const std::string& path, const std::string& host) {
+    const std::string there = (host == "/" ? std::string() : host) + path;
+    const auto seen = open_rooted(root, path, O_DIRECTORY);
+    struct stat a {};
+    struct stat b {};
+    if (!seen || ::fstat(seen->get(), &a) != 0 || ::stat(there.c_str(), &b) != 0) return {};
+    return a.st_dev == b.st_dev && a.st_ino == b.st_ino ? there : std::string();
+}
+
 std::vector<std::string> list_rooted(const FileRoot& root, const std::string& path,
                                      std::size_t limit) {
     std::vector<std::string> names;

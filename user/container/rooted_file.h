@@ -31,6 +31,10 @@ Result<std::string> read_at_most(const UniqueFd& fd, std::size_t limit, const st
 // is no regular file (a FIFO does not block), or belongs to someone else.
 Result<std::string> read_rooted(const FileRoot& root, const std::string& path, std::size_t limit);
 
+// Path by which the host sees the directory at path within root; empty if it does not. host: where
+// its root is.
+std::string path_on_host(const FileRoot& root, const std::string& path, const std::string& host);
+
 // Names in the directory at path, at most limit of them, in no order; empty if there are none or it
 // cannot be read.
 std::vector<std::string> list_rooted(const FileRoot& root, const std::string& path,

@@ -82,7 +82,16 @@ std::string describe(const ContainerInfo& info) {
 
 }  // namespace
 
+ContainerLog::ContainerLog(ContainerInfo info, std::unique_ptr<LogWriter> writer)
+    : info_(std::move(info)), writer_(std::move(writer)), clock_(writer_->recovery().clock) {
+    info_.set_back_ns = std::max(info_.set_back_ns, clock_.set_back_ns);
+}
+
 void ContainerLog::on_entry(const Entry& entry) {
+    if (clock_.pass(entry)) {
+        info_.set_back_ns = std::max(info_.set_back_ns, clock_.set_back_ns);
+        set_back_ = true;
+    }
     writer_->append(entry);
     dirty_ = true;
 }
@@ -116,6 +125,7 @@ Result<std::shared_ptr<ContainerLog>> Recorder::open_log(ContainerInfo info,
         // The next run of a container whose last one is not finished yet.
         ContainerInfo& known = open->info();
         info.streams = known.streams;
+        info.set_back_ns = known.set_back_ns;
         info.run = known.run + 1;
         known = std::move(info);
         return open;
@@ -125,6 +135,7 @@ Result<std::shared_ptr<ContainerLog>> Recorder::open_log(ContainerInfo info,
     info.run = (*writer)->recovery().last_run + 1;
     if (auto known = store_.load(info.id)) {
         info.streams = known->streams;
+        info.set_back_ns = known->set_back_ns;
         // Counted by a daemon that was killed before it had its checkpoint: none of it is in the
         // log.
         const bool counted =
@@ -400,6 +411,7 @@ void Recorder::finish(const std::vector<std::uint64_t>& runs, const StreamsLook&
 
 void Recorder::flush(ContainerLog& log) {
     if (!log.writer().has_pending()) return;
+    if (log.clock_was_set_back()) save(log);
     if (auto flushed = log.writer().flush(); !flushed) {
         spdlog::error("{}: {}", describe(log.info()), flushed.error().message());
     }

@@ -28,8 +28,7 @@ namespace twinlog {
 // One container's log and what is known of it; shared by its streams and by its runs.
 class ContainerLog : public EntrySink {
  public:
-    ContainerLog(ContainerInfo info, std::unique_ptr<LogWriter> writer)
-        : info_(std::move(info)), writer_(std::move(writer)) {}
+    ContainerLog(ContainerInfo info, std::unique_ptr<LogWriter> writer);
 
     void on_entry(const Entry& entry) override;
     // What the writer had to drop counts as lost.
@@ -41,10 +40,14 @@ class ContainerLog : public EntrySink {
     // Counters or state changed since container.json was saved.
     [[nodiscard]] bool dirty() const { return dirty_; }
     void set_dirty(bool dirty) { dirty_ = dirty; }
+    // The clock was set back, which readers of the next entries must know. Asking takes it back.
+    [[nodiscard]] bool clock_was_set_back() { return std::exchange(set_back_, false); }
 
  private:
     ContainerInfo info_;
     std::unique_ptr<LogWriter> writer_;
+    ClockSteps clock_;
+    bool set_back_ = false;
     bool dirty_ = true;
 };
 
@@ -149,7 +152,7 @@ class Recorder : public CaptureSink {
     void reject(const tw_start& start);
     void save(ContainerLog& log);
     void save_owed();
-    static void flush(ContainerLog& log);
+    void flush(ContainerLog& log);
     static bool holds_last_copy(const Run& run);
     static void let_go(Run& run);
     static void save_checkpoint(Run& run);

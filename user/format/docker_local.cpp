@@ -226,10 +226,14 @@ class LocalEncoder : public EntryEncoder {
 class LocalDecoder : public EntryDecoder {
  public:
     Frame decode(std::string_view bytes, bool /*at_end*/) override {
-        Frame frame = docker_local::decode(bytes);
+        Frame frame = docker_local::decode(bytes, &effort_);
         if (frame.state == FrameState::damaged) frame.size = 1;
+        if (frame.state != FrameState::need_more) effort_.earn(frame.size);
         return frame;
     }
+
+ private:
+    Effort effort_;
 };
 
 class LocalFormat : public LogFormat {
@@ -282,7 +286,7 @@ void append(const Entry& entry, std::string& out) {
     out.append(head.view()).append(entry.line).append(tail);
 }
 
-Frame decode(std::string_view bytes) {
+Frame decode(std::string_view bytes, Effort* effort) {
     Frame frame;
     if (bytes.size() < length_size) {
         frame.state = FrameState::need_more;
@@ -298,7 +302,11 @@ Frame decode(std::string_view bytes) {
         return frame;
     }
     if (get_length(bytes.substr(length_size + message)) != message) return frame;
-    if (!decode_message(bytes.substr(length_size, message), frame)) return Frame{};
+    if (effort != nullptr && !effort->allows(message)) return frame;
+    if (!decode_message(bytes.substr(length_size, message), frame)) {
+        if (effort != nullptr) effort->spend(message);
+        return Frame{};
+    }
     frame.state = FrameState::whole;
     frame.size = size;
     return frame;

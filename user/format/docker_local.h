@@ -4,6 +4,7 @@
 // entry.proto: uint32 big endian length, that many bytes of protobuf, the length again.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -26,9 +27,26 @@ void append(const Entry& entry, std::string& out);
 using twinlog::Frame;
 using twinlog::FrameState;
 
+// What may be spent on bytes that look like frames and are none: lengths can be made to fit at
+// every few bytes of a file, a MB each.
+class Effort {
+ public:
+    [[nodiscard]] bool allows(std::size_t bytes) const { return bytes <= left_; }
+    void spend(std::size_t bytes) { left_ -= std::min(bytes, left_); }
+    // So many bytes lie behind.
+    void earn(std::size_t bytes) { left_ = std::min(left_ + earned_per_byte * bytes, most); }
+
+ private:
+    // For a line of a container's that was made so and whose own frame is damaged.
+    static constexpr std::size_t most = std::size_t{128} << 20U;
+    static constexpr std::size_t earned_per_byte = 8;
+    std::size_t left_ = most;
+};
+
 // The frame that begins with the first byte. Reads no byte outside, whatever they say. An empty
-// message is damage: it is what a crash leaves as zeros at a file's end.
-Frame decode(std::string_view bytes);
+// message is damage: it is what a crash leaves as zeros at a file's end. With an effort, a frame is
+// damage, too, that would cost more than it allows.
+Frame decode(std::string_view bytes, Effort* effort = nullptr);
 
 // Whether the bytes, which end before the frame that begins with the first of them does, can be
 // what a crash left of one. False for a frame whose length lies: then whole entries may follow.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <limits>
+#include <utility>
 
 #include "format/attributes.h"
 #include "format/json_text.h"
@@ -245,7 +246,7 @@ class JsonFileDecoder : public EntryDecoder {
  public:
     Frame decode(std::string_view bytes, bool at_end) override {
         Frame frame;
-        const std::size_t newline = bytes.substr(0, max_line).find('\n');
+        const std::size_t newline = find_newline(bytes);
         if (newline == std::string_view::npos && bytes.size() >= max_line) {
             frame.size = bytes.size();
             return frame;
@@ -264,15 +265,27 @@ class JsonFileDecoder : public EntryDecoder {
             frame.size = bytes.size() + 1;
         } else if (const std::size_t next = next_object(line); next != std::string_view::npos) {
             frame.size = next;
+            rest_of_line_ = line.size() - next;
         }
         return frame;
     }
 
  private:
+    // Searched for once a line, however many beginnings of entries there are in a damaged one.
+    std::size_t find_newline(std::string_view bytes) {
+        const std::size_t known = std::exchange(rest_of_line_, 0);
+        if (known > 0 && known < bytes.size() && bytes[known] == '\n') return known;
+        return bytes.substr(0, max_line).find('\n');
+    }
+
     // Where a whole entry may begin behind damage, as if the newline before it were part of that.
     // No text of a container holds this: its quotes are escaped.
     static std::size_t next_object(std::string_view line) {
-        return std::min(line.find(R"({"log":")", 1), line.find(R"({"stream":")", 1));
+        for (std::size_t at = 1; (at = line.find("{\"", at)) != std::string_view::npos; ++at) {
+            const std::string_view rest = line.substr(at);
+            if (rest.starts_with(R"({"log":")") || rest.starts_with(R"({"stream":")")) return at;
+        }
+        return std::string_view::npos;
     }
 
     bool parse(std::string_view line, Frame& frame) {
@@ -348,6 +361,7 @@ class JsonFileDecoder : public EntryDecoder {
     }
 
     Pieces pieces_;
+    std::size_t rest_of_line_ = 0;  // behind what was damaged; 0: not known
     std::string_view log_;
     std::string_view stream_;
     std::string_view time_;

@@ -25,6 +25,10 @@ std::int64_t start_of(const ContainerInfo& info) {
 
 }  // namespace
 
+std::string directory_of(const Error& unreadable) {
+    return unreadable.subject.substr(0, unreadable.subject.rfind('/'));
+}
+
 Result<Catalog> read_catalog(const std::string& store) {
     const std::string path = layout::containers_directory(store);
     const std::unique_ptr<DIR, CloseDirectory> directory(::opendir(path.c_str()));
@@ -87,10 +91,9 @@ Result<CatalogItem> find_container(const Catalog& catalog, std::string_view want
     if (by_prefix != nullptr) return *by_prefix;
     // The directory bears the id even where the rest can't be read.
     for (const Error& error : catalog.unreadable) {
-        if (!wanted.empty() &&
-            error.subject.find(std::string("/").append(wanted)) != std::string::npos) {
-            return fail(error);
-        }
+        const std::string directory = directory_of(error);
+        const std::string_view id = std::string_view(directory).substr(directory.rfind('/') + 1);
+        if (!wanted.empty() && id.starts_with(wanted)) return fail(error);
     }
     return fail({}, "No such container: " + shown, "`twinlog ps -a` lists all");
 }

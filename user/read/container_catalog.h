@@ -20,6 +20,9 @@ struct Catalog {
     std::vector<Error> unreadable;        // directories whose container.json could not be read
 };
 
+// The directory that one of Catalog::unreadable is about.
+std::string directory_of(const Error& unreadable);
+
 // All containers of the store at this path.
 Result<Catalog> read_catalog(const std::string& store);
 

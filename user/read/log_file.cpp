@@ -14,7 +14,7 @@
 
 #include "base/block_size.h"
 #include "base/byte_size.h"
-#include "format/docker_local.h"
+#include "store/clock_steps.h"
 
 namespace twinlog {
 namespace {
@@ -103,6 +103,7 @@ Result<std::size_t> LogFile::fill() {
 void LogFile::consume(std::size_t bytes) {
     begin_ += bytes;
     position_ += bytes;
+    effort_.earn(bytes);
 }
 
 void LogFile::seek(std::uint64_t position) {
@@ -148,7 +149,7 @@ bool LogFile::report_undecompressed() {
 bool LogFile::skip_to_whole_entry() {
     const std::string_view rest = unread();
     for (std::size_t at = 1; at < rest.size(); ++at) {
-        const docker_local::Frame frame = docker_local::decode(rest.substr(at));
+        const docker_local::Frame frame = docker_local::decode(rest.substr(at), &effort_);
         if (frame.state != docker_local::FrameState::whole || !frame.known_source) continue;
         if (!skipping_from_) skipping_from_ = position_;
         consume(at);
@@ -159,7 +160,7 @@ bool LogFile::skip_to_whole_entry() {
 
 Result<LogFile::Step> LogFile::next(Ending ending) {
     for (;;) {
-        const docker_local::Frame frame = docker_local::decode(unread());
+        const docker_local::Frame frame = docker_local::decode(unread(), &effort_);
         const bool whole = frame.state == docker_local::FrameState::whole;
         // Entries of unknown sources are somebody's extension, and nobody's line. Behind damage
         // they are not believed: too few bytes make one.
@@ -173,6 +174,7 @@ Result<LogFile::Step> LogFile::next(Ending ending) {
         }
         if (frame.state != docker_local::FrameState::need_more) {
             if (!skipping_from_) skipping_from_ = position_;
+            if (whole) effort_.spend(frame.size);
             consume(1);
             continue;
         }
@@ -263,11 +265,12 @@ Result<std::uint64_t> LogFile::seek_tail(std::uint64_t wanted, const TailCount& 
             } else {
                 std::copy_n(view(from, from + head.size()).data(), head.size(), head.data());
             }
-            if (std::string_view(head.data(), head.size()) == view(trailer, at)) {
+            if (std::string_view(head.data(), head.size()) == view(trailer, at) &&
+                effort_.allows(size)) {
                 loaded = load(from, at);
                 if (!loaded) return fail(loaded.error());
                 if (!*loaded) break;
-                const docker_local::Frame frame = docker_local::decode(view(from, at));
+                const docker_local::Frame frame = docker_local::decode(view(from, at), &effort_);
                 whole = frame.state == docker_local::FrameState::whole && frame.size == size;
                 if (whole) {
                     if (!any || wanted > 0) start = wanted > 0 ? from : at;
@@ -276,10 +279,13 @@ Result<std::uint64_t> LogFile::seek_tail(std::uint64_t wanted, const TailCount& 
                     const bool counts = frame.known_source && count.counts(frame.entry);
                     if (counts && ++found == wanted) break;
                     at = from;
+                    effort_.earn(size);
                 }
             }
         }
-        if (!whole) --at;
+        if (whole) continue;
+        --at;
+        effort_.earn(1);
     }
     // Fewer than wanted: from the very beginning, so that damage there is told, too.
     seek(found == wanted ? start : 0);
@@ -287,11 +293,6 @@ Result<std::uint64_t> LogFile::seek_tail(std::uint64_t wanted, const TailCount& 
 }
 
 namespace {
-
-// The pieces of a cut line bear the time of the first one, however late they came.
-bool has_own_time(const Entry& entry) {
-    return !entry.partial || entry.partial->ordinal <= 1;
-}
 
 // Entries that one after the other fill some bytes from `next` on.
 struct Chain {
@@ -365,9 +366,7 @@ Result<std::optional<LogFile::Look>> LogFile::look_at(std::uint64_t position) {
 }
 
 Status LogFile::seek_time(std::int64_t time_ns) {
-    // Entries of two streams, and those of a clock that is being corrected, may be out of order by
-    // so much.
-    constexpr std::int64_t disorder = 1'000'000'000;
+    constexpr std::int64_t disorder = time_disorder_ns;
     constexpr std::uint64_t near_enough = block_size;
     if (gzip_ || time_ns < std::numeric_limits<std::int64_t>::min() + disorder) return {};
     const Result<std::uint64_t> length = size();

@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "format/docker_local.h"
 #include "format/entry.h"
 #include "store/gzip.h"
 
@@ -144,6 +145,7 @@ class LogFile {
     std::optional<std::uint64_t>
         skipping_from_;  // set while looking for the end of a damaged place
 
+    docker_local::Effort effort_;
     Entry entry_;
     std::size_t entry_size_ = 0;  // in front of begin_
     Damage damage_;

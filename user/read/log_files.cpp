@@ -78,16 +78,16 @@ Result<std::vector<Listed>> list(int directory, const std::string& path) {
 }
 
 // Fills in facts. False if a file has another name by now.
-bool read_facts(int directory, std::vector<Listed>& listed) {
+Result<bool> read_facts(int directory, const std::string& path, std::vector<Listed>& listed) {
     for (Listed& item : listed) {
         if (!item.name.compressed) continue;
         const std::string name = std::string(layout::log_file) + rotated_suffix(item.name);
         const UniqueFd fd(
             ::openat(directory, name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+        if (!fd.valid() && errno == ENOENT) return false;
+        if (!fd.valid()) return fail_errno(path + "/" + name, "cannot open the log");
         struct stat status {};
-        if (!fd.valid() || ::fstat(fd.get(), &status) != 0 || status.st_ino != item.inode) {
-            return false;
-        }
+        if (::fstat(fd.get(), &status) != 0 || status.st_ino != item.inode) return false;
         item.facts = read_gzip_header(fd.get()).value_or(GzipFacts{});
     }
     return true;
@@ -127,14 +127,20 @@ Result<NewerFiles> open_newer_files(int directory, const std::string& directory_
     constexpr int most_rounds = 100;
     NewerFiles result;
     std::vector<Opened> opened;
+    bool complete = false;
     const auto is_opened = [&opened](const Listed& listed) {
         return std::any_of(opened.begin(), opened.end(),
                            [&listed](Opened& item) { return is_same(listed, item.file); });
     };
-    for (int round = 0; round < most_rounds; ++round) {
+    for (int round = 0; !complete; ++round) {
+        if (round == most_rounds) {
+            return fail(directory_path, "its logs are renamed faster than they can be opened");
+        }
         Result<std::vector<Listed>> listed = list(directory, directory_path);
         if (!listed) return fail(listed.error());
-        if (!read_facts(directory, *listed)) continue;
+        const auto known = read_facts(directory, directory_path, *listed);
+        if (!known) return fail(known.error());
+        if (!*known) continue;
 
         const Listed* const end = after != nullptr ? find(*listed, *after) : nullptr;
         result.after_is_gone = after != nullptr && end == nullptr;
@@ -147,7 +153,7 @@ Result<NewerFiles> open_newer_files(int directory, const std::string& directory_
             newest = std::min(newest, item.age);
         }
 
-        bool complete = true;
+        complete = true;
         for (const Listed& item : *listed) {
             if (end != nullptr && item.name.number >= end->name.number) break;
             // What became the newest since the last round can wait for the next call.

@@ -14,9 +14,16 @@ constexpr std::uint32_t look_interval = 1024;
 }  // namespace
 
 std::size_t LogMerger::add(std::unique_ptr<LineSource> source) {
-    sources_.push_back(std::move(source));
-    asked_.push_back(sources_.size() - 1);
-    return sources_.size() - 1;
+    std::size_t number = sources_.size();
+    if (free_.empty()) {
+        sources_.push_back(std::move(source));
+    } else {
+        number = free_.back();
+        free_.pop_back();
+        sources_[number] = std::move(source);
+    }
+    asked_.push_back(number);
+    return number;
 }
 
 Status LogMerger::resume(std::size_t source) {

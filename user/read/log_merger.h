@@ -33,12 +33,15 @@ class LogMerger {
         stop,     // standard output has no reader any more
     };
 
-    // Its number: 0, 1, 2 …
+    // Its number: one that is free again, else the next of 0, 1, 2 …
     std::size_t add(std::unique_ptr<LineSource> source);
     // Of a source that ended: it started again.
     Status resume(std::size_t source);
     // Frees a source that ended, for good.
-    void drop(std::size_t source) { sources_[source].reset(); }
+    void drop(std::size_t source) {
+        sources_[source].reset();
+        free_.push_back(source);
+    }
 
     // Never waits for others.
     Step next();
@@ -56,6 +59,7 @@ class LogMerger {
     using Head = std::pair<std::int64_t, std::size_t>;  // time of a source's next line, its number
 
     std::vector<std::unique_ptr<LineSource>> sources_;
+    std::vector<std::size_t> free_;   // numbers that nobody has any more
     std::vector<std::size_t> asked_;  // to be asked for their next line
     std::vector<std::size_t> idle_;
     std::priority_queue<Head, std::vector<Head>, std::greater<>> heads_;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "read/log_files.h"
+#include "store/clock_steps.h"
 #include "store/container_info.h"
 #include "store/layout.h"
 
@@ -57,6 +58,7 @@ Status LogReader::load_info() {
         return fail(info.error());
     }
     if (first) run_ = info->run;
+    set_back_ns_ = info->set_back_ns;
     live_ = info->state == ContainerState::running;
     // A later run means that the one that was followed has ended.
     following_ = options_.follow && live_ && info->run == *run_;
@@ -91,12 +93,12 @@ Status LogReader::seek_tail() {
 
 // Passes over files that end before since_ns, and over the beginning of the first that does not.
 Status LogReader::seek_since() {
-    // As LogFile::seek_time allows for.
-    constexpr std::int64_t disorder = 1'000'000'000;
+    // The clock was set back to before since_ns: nothing is in order.
+    if (set_back_ns_ != 0 && *options_.since_ns <= set_back_ns_ + time_disorder_ns) return {};
     while (files_.size() > 1) {
         const auto newest = files_.front().newest_time();
         if (!newest) return fail(newest.error());
-        if (!*newest || **newest >= *options_.since_ns - disorder) break;
+        if (!*newest || **newest >= *options_.since_ns - time_disorder_ns) break;
         files_.pop_front();
     }
     if (files_.empty()) return {};

@@ -100,7 +100,8 @@ class LogReader {
     std::optional<std::uint32_t> run_;  // of the container when reading began
     bool live_ = false;                 // somebody writes to the newest file
     bool following_ = false;
-    bool stalled_ = false;  // the last look at the newest file found no entry
+    std::int64_t set_back_ns_ = 0;  // see ContainerInfo
+    bool stalled_ = false;          // the last look at the newest file found no entry
     bool done_ = false;
     bool since_reached_ = false;
     std::uint32_t since_look_ = 0;  // entries given out since the directory was looked at

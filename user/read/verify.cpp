@@ -121,15 +121,9 @@ class Draft {
 
     Status write_out() {
         if (auto made = make(); !made) return made;
-        std::string_view rest = buffer_;
-        while (!rest.empty()) {
-            const ssize_t written = ::write(fd_.get(), rest.data(), rest.size());
-            if (written < 0 && errno == EINTR) continue;
-            if (written <= 0) return fail_errno(draft_, "writing it");
-            rest.remove_prefix(static_cast<std::size_t>(written));
-        }
-        buffer_.clear();
-        return {};
+        Status written = write_all(fd_.get(), buffer_, draft_);
+        if (written) buffer_.clear();
+        return written;
     }
 
     std::string path_;
@@ -149,9 +143,13 @@ class Verifier {
     Verifier(std::string directory, const VerifyOptions& options)
         : directory_(std::move(directory)), options_(options) {}
 
-    Result<Verification> run() {
+    Verification run() {
         auto names = names_in(directory_);
-        if (!names) return pass_on(std::move(names));
+        if (!names) {
+            // Retention removes whole containers.
+            if (names.error().code != ENOENT) tell(directory_, names.error().message());
+            return std::move(result_);
+        }
         check_info();
         for (const LogFormat* format : formats()) {
             const LogOwner owner{info_.id, info_.name, info_.runtime, info_.labels};
@@ -395,19 +393,25 @@ class Verifier {
         std::string block;
         std::size_t at = 0;          // in block
         std::uint64_t position = 0;  // of that in the file
+        std::uint64_t good = 0;      // what is not damaged ends there
+        const auto tell_damage = [&] {
+            if (good == position) return;
+            tell(path,
+                 count_of(position - good) + " at byte " + std::to_string(good) + " are damaged");
+        };
         for (bool at_end = false;;) {
             const std::string_view rest = std::string_view(block).substr(at);
             const Frame frame = decoder->decode(rest, at_end);
             if (!rest.empty() && frame.state != FrameState::need_more) {
-                if (frame.state == FrameState::damaged) {
-                    tell(path, count_of(frame.size) + " at byte " + std::to_string(position) +
-                                   " are damaged");
-                } else if (options_.repair) {
-                    drafted = draft.add(rest.substr(0, frame.size));
+                const bool whole = frame.state == FrameState::whole;
+                if (whole) {
+                    tell_damage();
+                    if (options_.repair) drafted = draft.add(rest.substr(0, frame.size));
+                    ++result_.entries;
                 }
-                ++result_.entries;
                 position += frame.size;
                 at += frame.size;
+                if (whole) good = position;
                 if (!drafted) break;
                 continue;
             }
@@ -424,6 +428,7 @@ class Verifier {
             block.resize(have + *got);
             at_end = *got == 0;
         }
+        tell_damage();
         block.erase(0, at);
         if (!block.empty() && !grows && drafted) {
             tell(path, "the last " + count_of(block.size()) + " at byte " +
@@ -449,7 +454,7 @@ class Verifier {
 
 }  // namespace
 
-Result<Verification> verify_container(const std::string& directory, const VerifyOptions& options) {
+Verification verify_container(const std::string& directory, const VerifyOptions& options) {
     return Verifier(directory, options).run();
 }
 

@@ -32,7 +32,8 @@ struct Verification {
 
 // directory is a container's; its name is the container's id. With repair, every file that is
 // touched gets its new contents at once or stays as it was; good entries are never dropped, and
-// what is known to be missing of a stream becomes a gap. An error: the directory cannot be listed.
-Result<Verification> verify_container(const std::string& directory, const VerifyOptions& options);
+// what is known to be missing of a stream becomes a gap. A directory that is not there has no
+// problem.
+Verification verify_container(const std::string& directory, const VerifyOptions& options);
 
 }  // namespace twinlog

@@ -62,6 +62,7 @@ ContainerInfo info_from(const json& value) {
     info.image = value.value("image", "");
     info.runtime = value.value("runtime", "");
     info.log_driver = value.value("log_driver", "");
+    info.home = value.value("home", "");
     info.cgroup = value.value("cgroup", "");
     info.labels = value.value("labels", info.labels);
     info.log_attributes = value.value("log_attributes", info.log_attributes);
@@ -73,6 +74,7 @@ ContainerInfo info_from(const json& value) {
     read_number(value, "started_ns", info.started_ns);
     read_number(value, "captured_since_ns", info.captured_since_ns);
     read_number(value, "ended_ns", info.ended_ns);
+    read_number(value, "set_back_ns", info.set_back_ns);
     info.state = value.value("state", "ended") == state_name(ContainerState::running)
                      ? ContainerState::running
                      : ContainerState::ended;
@@ -96,6 +98,7 @@ std::string to_json(const ContainerInfo& info) {
         {"image", info.image},
         {"runtime", info.runtime},
         {"log_driver", info.log_driver},
+        {"home", info.home},
         {"cgroup", info.cgroup},
         {"labels", info.labels},
         {"log_attributes", info.log_attributes},
@@ -107,6 +110,7 @@ std::string to_json(const ContainerInfo& info) {
         {"started_ns", info.started_ns},
         {"captured_since_ns", info.captured_since_ns},
         {"ended_ns", info.ended_ns},
+        {"set_back_ns", info.set_back_ns},
         {"state", state_name(info.state)},
         {"streams",
          {{"stdout", counters_json(info.streams[0])}, {"stderr", counters_json(info.streams[1])}}}};

@@ -34,6 +34,7 @@ struct ContainerInfo {
     std::string image;
     std::string runtime;  // docker, podman, containerd, …; empty: unknown
     std::string log_driver;
+    std::string home;    // directory that its runtime keeps for it while it exists
     std::string cgroup;  // path below the cgroup mount
     std::map<std::string, std::string> labels;
     // What the container's own log options make attributes of its entries.
@@ -46,6 +47,9 @@ struct ContainerInfo {
     std::int64_t started_ns = 0;
     std::int64_t captured_since_ns = 0;  // of the present run
     std::int64_t ended_ns = 0;
+    // The latest time in the log that earlier ones follow, as the clock was set back: what is
+    // looked for after it is in order.
+    std::int64_t set_back_ns = 0;
     ContainerState state = ContainerState::running;
     std::array<StreamCounters, 2> streams;
 

@@ -110,8 +110,8 @@ Result<std::unique_ptr<GzipReader>> GzipReader::open(int fd, std::string path) {
 }
 
 Status GzipReader::begin() {
-    taken_ = position_ = 0;
-    over_ = false;
+    taken_ = position_ = member_ = 0;
+    over_ = between_ = false;
     damaged_at_.reset();
     if (stream_) {
         stream_->avail_in = 0;
@@ -124,6 +124,14 @@ Status GzipReader::begin() {
     return fail(Error{path_, "cannot decompress it", ENOMEM, {}});
 }
 
+void GzipReader::stop(bool damaged) {
+    over_ = true;
+    if (!damaged) return;
+    // Where nothing came out of a member, it is none.
+    const bool is_none = member_ > 0 && stream_->total_out == 0;
+    damaged_at_ = is_none ? member_ : taken_ - stream_->avail_in;
+}
+
 Result<std::size_t> GzipReader::read_on(char* to, std::size_t size) {
     z_stream_s& z = *stream_;
     z.next_out = reinterpret_cast<Bytef*>(to);
@@ -134,20 +142,29 @@ Result<std::size_t> GzipReader::read_on(char* to, std::size_t size) {
             auto got = read_block(fd_, taken_, input_.data(), input_.size(), path_);
             if (!got) return got;
             if (*got == 0) {
-                over_ = true;
-                damaged_at_ = taken_;
+                stop(!between_);
                 break;
             }
             taken_ += *got;
             z.next_in = reinterpret_cast<Bytef*>(input_.data());
             z.avail_in = static_cast<uInt>(*got);
         }
+        if (between_) {
+            // As gzip(1) does: zeros behind a member are padding.
+            const auto* const end = z.next_in + z.avail_in;
+            z.next_in = std::find_if(z.next_in, z.next_in + z.avail_in,
+                                     [](Bytef byte) { return byte != 0; });
+            z.avail_in = static_cast<uInt>(end - z.next_in);
+            if (z.avail_in == 0) continue;
+            member_ = taken_ - z.avail_in;
+            between_ = false;
+            if (::inflateReset(&z) != Z_OK) return fail(path_, "cannot decompress it");
+        }
         const int result = ::inflate(&z, Z_NO_FLUSH);
         if (result == Z_STREAM_END) {
-            over_ = true;
+            between_ = true;
         } else if (result != Z_OK && result != Z_BUF_ERROR) {
-            over_ = true;
-            damaged_at_ = taken_ - z.avail_in;
+            stop(true);
         }
     }
     const std::size_t made = room - z.avail_out;

@@ -38,7 +38,8 @@ GzipFacts parse_gzip_header(std::string_view bytes);
 // The same for a file that is open; none if it does not begin as gzip does.
 std::optional<GzipFacts> read_gzip_header(int fd);
 
-// Reads what was compressed by its own positions. Going on is cheap, going back begins anew.
+// Reads what was compressed by its own positions, all members of the file as one. Going on is
+// cheap, going back begins anew.
 class GzipReader {
  public:
     // fd is borrowed and must live longer.
@@ -59,6 +60,7 @@ class GzipReader {
 
     Status begin();
     Result<std::size_t> read_on(char* to, std::size_t size);
+    void stop(bool damaged);
 
     int fd_;
     std::string path_;
@@ -66,6 +68,8 @@ class GzipReader {
     std::vector<char> input_;
     std::uint64_t taken_ = 0;     // of the compressed file
     std::uint64_t position_ = 0;  // of what is read next
+    std::uint64_t member_ = 0;    // where it begins in the compressed file
+    bool between_ = false;        // it has ended, and another may follow
     bool over_ = false;
     std::optional<std::uint64_t> damaged_at_;
 };

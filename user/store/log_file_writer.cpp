@@ -40,10 +40,12 @@ struct Scan {
     std::uint64_t good = 0;  // bytes of whole entries from the file's beginning
     std::uint32_t last_run = 0;
     std::array<std::uint64_t, 2> next_positions{};  // of last_run, by Source
+    ClockSteps clock;
 };
 
 void note(const Entry& entry, Scan& scan) {
     if (entry.run == 0) return;
+    scan.clock.pass(entry);
     if (entry.run != scan.last_run) scan.next_positions = {};
     scan.last_run = entry.run;
     scan.next_positions[static_cast<std::size_t>(entry.source)] =
@@ -265,6 +267,7 @@ Status LogFileWriter::recover_frames() {
     if (!found) return pass_on(std::move(found));
     recovery_.last_run = found->last_run;
     recovery_.next_positions = found->next_positions;
+    recovery_.clock = found->clock;
     if (found->last_run == 0 && options_.max_file > 1) {
         // Rotated a moment before the end: the run is told by the file before.
         const auto rotated = RotatedFile::open(*rotation_, 1);
@@ -273,6 +276,7 @@ Status LogFileWriter::recover_frames() {
         if (!before) return pass_on(std::move(before));
         recovery_.last_run = before->last_run;
         recovery_.next_positions = before->next_positions;
+        if (found->clock.newest_ns == 0) recovery_.clock = before->clock;
     }
     if (found->good == size_) return {};
     auto by_crash = is_crash_tail(file_.get(), found->good, size_, options_.path);

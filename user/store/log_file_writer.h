@@ -16,6 +16,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "format/log_format.h"
+#include "store/clock_steps.h"
 #include "store/housekeeper.h"
 #include "store/rotation.h"
 
@@ -28,6 +29,7 @@ struct Recovery {
     std::uint32_t last_run = 0;   // of the last entry, 0 if there is none
     // By Source: position behind the last byte of that run which the live file knows, 0 for none.
     std::array<std::uint64_t, 2> next_positions{};
+    ClockSteps clock;  // of the live file, or of the newest that has entries
 
     // One line for the user; empty if all was well.
     [[nodiscard]] std::string describe() const;

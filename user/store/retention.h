@@ -22,7 +22,7 @@ struct Retention {
     // ns since the last entry of a rotated file, or of any file of a container that has ended. 0:
     // no limit.
     std::int64_t max_age_ns = 0;
-    // ns since the end of a container that its runtime does not know any more; then all of it goes.
+    // ns since the end of a container that its runtime has removed; then all of it goes.
     // Negative: for ever.
     std::int64_t keep_removed_ns = -1;
 
@@ -31,7 +31,7 @@ struct Retention {
     }
 };
 
-// Whether the container's runtime does not know it any more.
+// Whether it is sure that the container's runtime has removed it.
 using RemovedCheck = std::function<bool(const ContainerInfo&)>;
 // Logs with a writer, by the path of their live file.
 using ActiveLogs = std::map<std::string, std::shared_ptr<Rotation>>;

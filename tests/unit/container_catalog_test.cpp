@@ -1,0 +1,36 @@
+// Containers of a store by what a user calls them.
+#include "read/container_catalog.h"
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <string>
+
+#include "store/layout.h"
+#include "temp_directory.h"
+
+using namespace twinlog;
+
+TEST_CASE("a container whose container.json is damaged is found by its id alone") {
+    const TempDirectory directory;
+    // Its path holds what others are asked for.
+    const std::string store = directory / "web/store";
+    for (const char* const id : {"abc123", "def456"}) {
+        std::filesystem::create_directories(layout::container_directory(store, id));
+    }
+    put_file(layout::container_directory(store, "abc123") + "/container.json", "{");
+    put_file(layout::container_directory(store, "def456") + "/container.json",
+             R"({"id": "def456", "name": "good"})");
+    const auto catalog = read_catalog(store);
+    REQUIRE(catalog);
+    CHECK(find_container(*catalog, "good"));
+    for (const char* const damaged : {"abc123", "abc"}) {
+        const auto found = find_container(*catalog, damaged);
+        REQUIRE_FALSE(found);
+        CHECK(found.error().message().find("it is damaged") != std::string::npos);
+    }
+    for (const char* const unknown : {"web", "containers", "container.json", "store", "bc123"}) {
+        const auto found = find_container(*catalog, unknown);
+        REQUIRE_FALSE(found);
+        CHECK(found.error().message().find("No such container") != std::string::npos);
+    }
+}
