@@ -33,8 +33,11 @@ class Errors(unittest.TestCase):
         directory = self.store / "containers" / identity
         directory.mkdir(parents=True)
         info = {"id": identity, "name": name, "state": "ended"}
-        (directory / "container.json").write_text(json.dumps(info) if text is None else text)
         (directory / "container-cached.log").write_bytes(log)
+        # Last, and at once: who follows takes the log up as soon as it is there.
+        fresh = directory / "container.json.new"
+        fresh.write_text(json.dumps(info) if text is None else text)
+        fresh.rename(directory / "container.json")
         return directory
 
     def assertRefused(self, argv, *words, status=1):
@@ -255,11 +258,7 @@ class Errors(unittest.TestCase):
         self.assertIn(b"one", harness.read_line(follower.stdout))
         for number in range(1500):
             identity = f"{number:064x}"[::-1]
-            fresh = self.container("fresh" + identity[:50], "job", frame(b"stdout", b"x"))
-            # Known at once, as by a rename.
-            os.rename(fresh / "container.json", fresh / "container.json.new")
-            os.rename(fresh / "container.json.new", fresh / "container.json")
-            shutil.rmtree(fresh)
+            shutil.rmtree(self.container("fresh" + identity[:50], "job", frame(b"stdout", b"x")))
         self.container("f" * 64, "last", frame(b"stdout", b"that was all"))
         line = b"?"
         while line and b"that was all" not in line:
