@@ -57,7 +57,7 @@ class Privileges(harness.DockerTestCase):
         """What is pinned is opened again, and read, with the same few."""
         container = self.docker.start("sh", "-c", "echo one; while [ ! -e /tmp/go ]; do sleep 0.01; done; "
                                       "echo two", driver="none")
-        wait_until(lambda: self.twinlog.logs(container)[0] == b"one\n", "the first line")
+        wait_until(lambda: self.twinlog("logs", container, check=False).stdout == b"one\n", "the first line")
         self.twinlog.stop()
         self.docker.tell(container, "touch /tmp/go")
         self.docker.wait(container)
