@@ -211,7 +211,7 @@ struct tw_state {
 	u64 id;			/* never used twice */
 	u64 written;		/* bytes so far = position of the next */
 	u64 reserved;		/* ring bytes handed out, TW_RING_ROOM of each record */
-	u64 run;		/* whose it was first */
+	u64 run;		/* whose it is: who had it first, or went on with it */
 	u64 read;		/* bytes that were taken out at the other end */
 	u32 reader_seen;	/* reads bring the bytes, writes only their heads */
 	u32 at_end;		/* a reader was told that no more comes, and nothing came since */

@@ -682,6 +682,17 @@ StreamEnds Capture::ends(std::uint32_t slot) const {
     return impl_->ends(slot);
 }
 
+std::uint64_t Capture::run_of(std::uint32_t slot) const {
+    return std::atomic_ref(impl_->state(slot).run).load();
+}
+
+void Capture::hand_on(const tw_file& file, std::uint64_t run) {
+    tw_state& state = impl_->state(file.slot);
+    // In this order: the new run's end says so of its own.
+    std::atomic_ref(state.ended).store(0);
+    std::atomic_ref(state.run).store(run);
+}
+
 void Capture::release(const tw_file& file) {
     Impl& impl = *impl_;
     if (file.slot >= impl.slots.size()) return;

@@ -137,6 +137,10 @@ class Capture {
 
     // How far the stream has come, by the kernel's counts.
     [[nodiscard]] StreamEnds ends(std::uint32_t slot) const;
+    // Whose the stream in this slot is.
+    [[nodiscard]] std::uint64_t run_of(std::uint32_t slot) const;
+    // Makes it another run's, which goes on with it.
+    void hand_on(const tw_file& file, std::uint64_t run);
     // Gives streams up; their slots are used again.
     void release(const tw_file& file);
     // Forgets a run, so that its place may have another one.

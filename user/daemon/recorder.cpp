@@ -342,6 +342,39 @@ std::vector<std::uint64_t> Recorder::ended_runs(const StreamsLook& look) {
     return ended;
 }
 
+// A run has ended whose file another one writes to as well: from here on it is in that one's log.
+// What is still on its way comes along.
+void Recorder::hand_on_streams(std::uint64_t key, Run& run, const StreamsLook& look) {
+    for (auto& stream : run.streams) {
+        if (stream == nullptr || !look.held(stream->file(), TW_HOLDS_TO_WRITE)) continue;
+        for (auto& [other, heir] : runs_) {
+            if (other == key) continue;
+            const auto& files = heir.start.files;
+            const auto named = std::find_if(
+                std::begin(files), std::end(files),
+                [&](const tw_file& file) { return file.stream == stream->file().stream; });
+            const auto index = static_cast<std::size_t>(named - std::begin(files));
+            if (named == std::end(files) || heir.streams[index] != nullptr) continue;
+            const auto source = static_cast<Source>(index);
+            StreamCounters& counters = heir.log->info().streams[index];
+            stream->move_to(source, heir.number, heir.merger->input(source), counters);
+            heir.merger->watch(source, stream->assembler());
+            spdlog::info("{}: {} has ended: {} is in this log from here on",
+                         describe(heir.log->info()), describe(run.log->info()),
+                         source_name(source));
+            // First: a daemon that is killed in between finds it to be the old run's.
+            if (heir.checkpoint) {
+                auto saved = heir.checkpoint->save(source, stream->assembler().next(), counters,
+                                                   stream->splitter());
+                if (!saved) spdlog::error("{}", saved.error().message());
+            }
+            capture_.hand_on(stream->file(), other);
+            heir.streams[index] = std::move(stream);
+            break;
+        }
+    }
+}
+
 // Ends the streams, up to the last entry. What the kernel holds of them goes last of all, by
 // forget(): until then a daemon that is killed leaves a run that the next one finishes.
 void Recorder::finish_run(std::uint64_t key, Run& run, const StreamsLook& look) {
@@ -392,6 +425,7 @@ void Recorder::finish(const std::vector<std::uint64_t>& runs, const StreamsLook&
         const auto run = runs_.find(key);
         // Some of it may have been moved to the spill since it was looked at.
         if (run == runs_.end() || is_behind(key)) continue;
+        hand_on_streams(key, run->second, look);
         finish_run(key, run->second, look);
         close_run(run->second);
         runs_.erase(run);
@@ -412,18 +446,22 @@ void Recorder::restore() {
         spdlog::error("{}", catalog.error().message());
         return;
     }
-    for (CatalogItem& item : catalog->containers) {
+    // In the order in which they began, and of two with one stream the first has it.
+    std::map<std::uint64_t, std::pair<ContainerInfo, Checkpoint>> former;
+    for (const CatalogItem& item : catalog->containers) {
         if (item.info.state != ContainerState::running) continue;
         for (auto& checkpoint : Checkpoint::load_all(item.directory)) {
             if (!checkpoint) {
                 spdlog::error("{}", checkpoint.error().message());
             } else if (checkpoint->head().instance == capture_.instance()) {
-                restore(item.info, std::move(*checkpoint));
+                const std::uint64_t run = checkpoint->head().start.run;
+                former.try_emplace(run, item.info, std::move(*checkpoint));
             } else if (auto removed = checkpoint->remove(); !removed) {
                 spdlog::error("{}", removed.error().message());
             }
         }
     }
+    for (auto& [run, found] : former) restore(std::move(found.first), std::move(found.second));
 }
 
 void Recorder::abandon_unknown() {
@@ -482,8 +520,11 @@ void Recorder::restore(ContainerInfo info, Checkpoint checkpoint) {
     run.merger = std::make_unique<EntryMerger>(*log);
     capture_.may_skip(head.start.run, log->writer().retained_bytes());
     for (const Source source : {Source::stdout_, Source::stderr_}) {
-        add_stream(run, source);
         const auto index = static_cast<std::size_t>(source);
+        const tw_file& file = run.start.files[index];
+        // Another run has it, whether that could be restored or not.
+        if (file.slot != TW_NO_SLOT && capture_.run_of(file.slot) != run.start.run) continue;
+        add_stream(run, source);
         if (run.streams[index] == nullptr) continue;
         const Checkpoint::Progress& progress = run.checkpoint->progress(source);
         StreamCounters& counters = log->info().streams[index];

@@ -157,6 +157,7 @@ class Recorder : public CaptureSink {
     [[nodiscard]] bool is_behind(std::uint64_t run) const {
         return capture_.spills() && capture_.waits_in_spill(run);
     }
+    void hand_on_streams(std::uint64_t key, Run& run, const StreamsLook& look);
     void finish_run(std::uint64_t key, Run& run, const StreamsLook& look);
     void close_run(Run& run);
 
