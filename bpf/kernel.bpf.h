@@ -75,6 +75,9 @@ struct fdtable {
 };
 
 struct files_struct {
+	struct {
+		int counter;
+	} count;
 	struct fdtable *fdt;
 };
 
@@ -205,13 +208,6 @@ struct bpf_ringbuf_map {
 struct bpf_iter__bpf_map {
 	struct bpf_iter_meta *meta;
 	struct bpf_map *map;
-};
-
-struct bpf_iter__task_file {
-	struct bpf_iter_meta *meta;
-	struct task_struct *task;
-	u32 fd;
-	struct file *file;
 };
 
 /* kernel/cgroup: numbers differ from build to build, CO-RE looks them up */

@@ -171,16 +171,29 @@ enum tw_holder_flags {
 	TW_HOLDS_TO_READ = 2,
 };
 
-/* What the holders iterator prints: a process that has one end of a stream open. */
-struct tw_holder {
+/* Value of `held`: who has a stream open. */
+struct tw_held {
 	u64 stream;
 	u64 unread;	/* bytes in the pipe now */
-	u32 slot;
-	u32 pid;
-	u32 fd;
-	u32 flags;	/* enum tw_holder_flags */
+	u32 look;	/* tw_look::number of the look that found it; others are of the past */
+	u32 flags;	/* enum tw_holder_flags, of all who have it open */
+	struct {
+		u32 pid;
+		u32 fd;
+	} by[2];	/* two of them; pid 0: none */
 };
-TW_ASSERT(sizeof(struct tw_holder) == 32, "tw_holder has no padding");
+TW_ASSERT(sizeof(struct tw_held) == 40, "tw_held has no padding");
+
+/* Value of `looks`: one walk of all open files. User space writes it before it begins. */
+struct tw_look {
+	u64 began;	/* CLOCK_BOOTTIME, ns */
+	u64 files;	/* the table that is being walked, address of the kernel */
+	u32 number;	/* never 0 */
+	u32 task;	/* whose table it is */
+	u32 from;	/* its next file */
+	u32 left;	/* files until user space is asked whether it goes on */
+};
+TW_ASSERT(sizeof(struct tw_look) == 32, "tw_look has no padding");
 
 /* Value of `streams`, keyed by tw_file::key. An address alone is reused at once, so the rest must
  * agree too. */
@@ -198,7 +211,7 @@ struct tw_state {
 	u64 id;			/* never used twice */
 	u64 written;		/* bytes so far = position of the next */
 	u64 reserved;		/* ring bytes handed out, TW_RING_ROOM of each record */
-	u64 run;		/* whose it was first */
+	u64 run;		/* whose it is: who had it first, or went on with it */
 	u64 read;		/* bytes that were taken out at the other end */
 	u32 reader_seen;	/* reads bring the bytes, writes only their heads */
 	u32 at_end;		/* a reader was told that no more comes, and nothing came since */

@@ -298,35 +298,3 @@ int seed(struct bpf_iter__task *ctx)
 	}
 	return 0;
 }
-
-/* Tells who has a stream open, and how much is in it: the daemon gives a stream up only when nobody can
- * write to it any more and what was written has been read. */
-SEC("iter/task_file")
-int holders(struct bpf_iter__task_file *ctx)
-{
-	struct task_struct *task = ctx->task;
-	struct file *file = ctx->file;
-	struct tw_stream stream;
-	struct inode *inode;
-	u32 flags = 0;
-
-	if (!task || !file)
-		return 0;
-	if (find_stream(file, END_WRITE, &stream))
-		flags = TW_HOLDS_TO_WRITE;
-	else if (!find_stream(file, END_READ, &stream))
-		return 0;
-	inode = BPF_CORE_READ(file, f_inode);
-	if (flags == 0 || ((BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFIFO && (file->f_mode & FMODE_READ)))
-		flags |= TW_HOLDS_TO_READ;
-	struct tw_holder holder = {
-		.stream = stream.id,
-		.unread = (BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFIFO ? pipe_unread(inode) : 0,
-		.slot = stream.slot,
-		.pid = task->tgid,
-		.fd = ctx->fd,
-		.flags = flags,
-	};
-	bpf_seq_write(ctx->meta->seq, &holder, sizeof(holder));
-	return 0;
-}

@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -229,6 +230,52 @@ class FullDisk(unittest.TestCase):
         self.assertEqual(sum(int(count.replace(",", "")) for count in told), lost)
         self.assertEqual(daemon.info(name)["streams"]["stdout"]["lost"], lost)
         self.assertIn(b"all good", daemon("verify").stdout)
+
+    def test_log_that_cannot_be_opened(self):
+        store = pathlib.Path(tempfile.mkdtemp(prefix="twinlog-damage-"))
+        self.addCleanup(shutil.rmtree, store)
+        containers = store / "containers"
+        containers.mkdir()
+
+        def read_only(path, *options):
+            run("mount", *options, path)
+            self.addCleanup(run, "umount", "-l", path, check=False)
+
+        # At the start of a run there is no room for its directory.
+        read_only(containers, "-t", "tmpfs", "-o", "ro", "none")
+        daemon = Twinlog("--pid", self.writer.pid, store=store)
+        self.addCleanup(daemon.close)
+        self.say(b"lost")
+        self.say(b"too")
+        run("umount", containers)
+        harness.wait_until(lambda: list(containers.glob("*/container.json")), "the log is open")
+        self.say(b"kept")
+        (name,) = os.listdir(containers)
+        follower = daemon.follow(name)
+        self.addCleanup(follower.communicate)
+        self.addCleanup(follower.kill)
+        self.assertEqual(read_line(follower.stdout), b"kept\n")
+
+        # And when it is taken over its log is read-only.
+        daemon.stop(signal.SIGKILL)
+        self.say(b"meanwhile")
+        log = containers / name / LOG
+        read_only(log, "--bind", log)
+        run("mount", "-o", "remount,bind,ro", log)
+        daemon.start("--pid", self.writer.pid)
+        self.say(b"at that time")
+        lost = len(b"lost\ntoo\nmeanwhile\nat that time\n")
+        harness.wait_until(lambda: daemon.info(name)["streams"]["stdout"]["lost"] == lost, "all of it is counted")
+        run("umount", log)
+        harness.wait_until(lambda: "its log is open now" in daemon.said(), "the log is open again")
+        self.say(b"kept again")
+        self.assertEqual(read_line(follower.stdout), b"kept again\n")
+        self.assertEqual([(harness.gap_of(entry), entry.line) for entry in daemon.entries(name)],
+                         [(len(b"lost\ntoo\n"), b""), (None, b"kept"),
+                          (len(b"meanwhile\nat that time\n"), b""), (None, b"kept again")])
+        self.assertEqual(daemon.stop(), 0)
+        self.assertEqual(daemon.info(name)["streams"]["stdout"]["lost"], lost)
+        self.assertEqual(daemon.info(name)["run"], 1)
 
 
 if __name__ == "__main__":

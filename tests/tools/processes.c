@@ -2,12 +2,14 @@
 #define _GNU_SOURCE
 #include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -206,6 +208,67 @@ static int run_through_socket(int argc, char** argv) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
+static void allow_files(void) {
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0) die("getrlimit");
+    files.rlim_cur = files.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files) < 0) die("setrlimit");
+}
+
+/* Until it ends. */
+static void read_all(int fd) {
+    char byte;
+    while (read(fd, &byte, 1) > 0) continue;
+}
+
+_Noreturn static int sleeper(void* argument) {
+    (void)argument;
+    for (;;) pause();
+}
+
+/* Has stdout open many times, in a table that many processes share, until stdin ends. */
+static int run_shared(int argc, char** argv) {
+    enum { STACK = 16384, MOST = 1024 };
+    static char stacks[MOST][STACK];
+    static pid_t children[MOST];
+    long files = number(argc, argv, 1, 1000);
+    long processes = number(argc, argv, 2, 10);
+    allow_files();
+    for (long i = 0; i < files; i++) {
+        if (dup(1) < 0) die("dup");
+    }
+    for (long i = 0; i < processes && i < MOST; i++) {
+        children[i] = clone(sleeper, stacks[i] + STACK, CLONE_FILES | SIGCHLD, NULL);
+        if (children[i] < 0) die("clone");
+    }
+    say(1, "ready\n");
+    read_all(0);
+    for (long i = 0; i < processes && i < MOST; i++) kill(children[i], SIGKILL);
+    while (wait(NULL) > 0) continue;
+    return 0;
+}
+
+/* Ends when stdin does; a child that has stdout open only at a high number says a word more once
+ * another one does. */
+static int run_high(int argc, char** argv) {
+    int high = (int)number(argc, argv, 1, 1000);
+    allow_files();
+    int until = (int)number(argc, argv, 2, 3);
+    if (dup2(1, high) < 0) die("dup2");
+    pid_t child = fork();
+    if (child < 0) die("fork");
+    if (child > 0) {
+        close(high);
+        read_all(0);
+        return 0;
+    }
+    close(1);
+    say(high, "ready\n");
+    read_all(until);
+    say(high, "late\n");
+    return 0;
+}
+
 const struct writer_case process_cases[] = {
     {"threads", "", run_threads},
     {"forks", "", run_forks},
@@ -216,5 +279,7 @@ const struct writer_case process_cases[] = {
     {"forever", "", run_forever},
     {"orphan", "", run_orphan},
     {"through-socket", "COMMAND…", run_through_socket},
+    {"shared", "[FILES [PROCESSES]]", run_shared},
+    {"high", "[FD [UNTIL_FD]]", run_high},
     {NULL, NULL, NULL},
 };

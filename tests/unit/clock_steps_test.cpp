@@ -48,7 +48,7 @@ class Log {
         }
     }
     void save() {
-        REQUIRE(log_->writer().flush());
+        REQUIRE(log_->flush());
         auto store = Store::open(directory_ / "store", true);
         REQUIRE(store);
         REQUIRE(store->save(log_->info()));

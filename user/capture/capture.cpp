@@ -47,6 +47,9 @@ constexpr std::chrono::milliseconds busy_tick{5};
 constexpr std::uint32_t warm_step = 256;  // pages
 constexpr std::chrono::seconds warm_at_most{1};
 
+// Whoever has very many files open must not keep the recorder from its work.
+constexpr std::chrono::seconds look_at_most{1};
+
 // Passes of the seed program, enum seed_pass in bpf/run.bpf.h.
 enum class SeedPass : std::uint32_t { none, mark, namespace_inits, others, pid };
 
@@ -109,8 +112,8 @@ struct Capture::Impl : RingFill {
 
     CaptureOptions options;
     Programs programs;
-    std::vector<Ring> rings;  // events; output until it is the backlog's
-    std::vector<Mapping> states;
+    std::vector<Ring> rings;      // events; output until it is the backlog's
+    std::vector<Mapping> states;  // and held
     std::unique_ptr<Backlog> backlog;
     UniqueFd all_epoll;    // rings and the caller's fd
     UniqueFd other_epoll;  // the caller's fd alone
@@ -126,6 +129,7 @@ struct Capture::Impl : RingFill {
     bool taken_over = false;
     bool remove_pins = false;
     std::uint64_t instance = 0;
+    std::uint32_t looks = 0;  // how many there were
 
     ~Impl() override {
         // Nobody moves anything any more.
@@ -145,6 +149,9 @@ struct Capture::Impl : RingFill {
     [[nodiscard]] const Ring& output() const { return backlog ? backlog->ring() : rings[1]; }
     [[nodiscard]] tw_state& state(std::uint32_t slot) const {
         return reinterpret_cast<tw_state*>(states.front().data())[slot];
+    }
+    [[nodiscard]] const tw_held& held(std::uint32_t slot) const {
+        return reinterpret_cast<const tw_held*>(states.back().data())[slot];
     }
     [[nodiscard]] std::uint64_t size() const override { return options.ring_size; }
     [[nodiscard]] std::uint64_t free() const override;
@@ -454,7 +461,11 @@ Result<std::unique_ptr<Capture>> Capture::load(const CaptureOptions& asked) {
     auto states = Mapping::map(bpf_map__fd(skeleton.maps.states), TW_STREAMS * sizeof(tw_state),
                                PROT_READ | PROT_WRITE, 0);
     if (!states) return pass_on(std::move(states));
+    auto held =
+        Mapping::map(bpf_map__fd(skeleton.maps.held), TW_STREAMS * sizeof(tw_held), PROT_READ, 0);
+    if (!held) return pass_on(std::move(held));
     impl->states.push_back(std::move(*states));
+    impl->states.push_back(std::move(*held));
     if (auto named = impl->name_instance(); !named) return pass_on(std::move(named));
     if (impl->taken_over) impl->recount();
     impl->warm_ring();
@@ -671,6 +682,17 @@ StreamEnds Capture::ends(std::uint32_t slot) const {
     return impl_->ends(slot);
 }
 
+std::uint64_t Capture::run_of(std::uint32_t slot) const {
+    return std::atomic_ref(impl_->state(slot).run).load();
+}
+
+void Capture::hand_on(const tw_file& file, std::uint64_t run) {
+    tw_state& state = impl_->state(file.slot);
+    // In this order: the new run's end says so of its own.
+    std::atomic_ref(state.ended).store(0);
+    std::atomic_ref(state.run).store(run);
+}
+
 void Capture::release(const tw_file& file) {
     Impl& impl = *impl_;
     if (file.slot >= impl.slots.size()) return;
@@ -732,9 +754,10 @@ void Capture::abandon_unknown(const std::function<bool(std::uint64_t run)>& is_k
 }
 
 bool StreamsLook::held(const tw_file& file, std::uint32_t flag) const {
-    return std::any_of(holders.begin(), holders.end(), [&](const tw_holder& holder) {
-        return holder.stream == file.stream && (holder.flags & flag) != 0;
-    });
+    if (!complete) return true;
+    const auto found = holders.find(file.slot);
+    return found != holders.end() && found->second.stream == file.stream &&
+           (found->second.flags & flag) != 0;
 }
 
 StreamEnds StreamsLook::ends_of(const tw_file& file) const {
@@ -747,16 +770,21 @@ Result<StreamsLook> Capture::look() {
     StreamsLook look;
     look.at = boot_time_now();
     for (const std::uint32_t slot : impl.active) look.ends[slot] = impl.ends(slot);
-    auto bytes = impl.programs.run_iterator(impl.programs->progs.holders);
-    if (!bytes) return pass_on(std::move(bytes));
-    look.holders.resize(bytes->size() / sizeof(tw_holder));
-    std::memcpy(look.holders.data(), bytes->data(), look.holders.size() * sizeof(tw_holder));
-    for (const tw_holder& holder : look.holders) {
-        const auto found = look.ends.find(holder.slot);
-        if (found == look.ends.end() || impl.slots[holder.slot].stream != holder.stream) continue;
-        StreamEnds& ends = found->second;
-        const StreamEnds now = impl.ends(holder.slot);
-        if (now.written == ends.written && now.read == ends.read) ends.unread = holder.unread;
+    const std::uint32_t zero = 0;
+    const tw_look fresh{
+        .began = look.at, .files = 0, .number = ++impl.looks, .task = 0, .from = 0, .left = 0};
+    if (bpf_map_update_elem(bpf_map__fd(impl.programs->maps.looks), &zero, &fresh, BPF_ANY) != 0) {
+        return fail_errno("BPF map looks", "beginning a look");
+    }
+    auto complete = impl.programs.run_iterator(impl.programs->progs.holders, look_at_most);
+    if (!complete) return pass_on(std::move(complete));
+    look.complete = *complete;
+    for (auto& [slot, ends] : look.ends) {
+        const tw_held& held = impl.held(slot);
+        if (held.look != fresh.number || held.stream != impl.slots[slot].stream) continue;
+        look.holders.emplace(slot, held);
+        const StreamEnds now = impl.ends(slot);
+        if (now.written == ends.written && now.read == ends.read) ends.unread = held.unread;
     }
     return look;
 }

@@ -62,12 +62,15 @@ class RingFill {
     [[nodiscard]] virtual std::uint64_t held_by(const tw_file& file) const = 0;
 };
 
+// Who has the streams open, the runtime's processes included, and what is in them.
 struct StreamsLook {
-    std::uint64_t at = 0;            // CLOCK_BOOTTIME, ns
-    std::vector<tw_holder> holders;  // every process that has an end open, the runtime's included
+    std::uint64_t at = 0;  // CLOCK_BOOTTIME, ns
+    // Not all open files could be looked at: what is not held may be held all the same.
+    bool complete = true;
+    std::unordered_map<std::uint32_t, tw_held> holders;  // by slot; none: nobody was found
     std::unordered_map<std::uint32_t, StreamEnds> ends;  // by slot; unread where nobody was at work
 
-    // Whether anybody has this end of the stream open (enum tw_holder_flags).
+    // Whether anybody has this end of the stream open, or may have (enum tw_holder_flags).
     [[nodiscard]] bool held(const tw_file& file, std::uint32_t flag) const;
     // How the stream's ends stood.
     [[nodiscard]] StreamEnds ends_of(const tw_file& file) const;
@@ -134,6 +137,10 @@ class Capture {
 
     // How far the stream has come, by the kernel's counts.
     [[nodiscard]] StreamEnds ends(std::uint32_t slot) const;
+    // Whose the stream in this slot is.
+    [[nodiscard]] std::uint64_t run_of(std::uint32_t slot) const;
+    // Makes it another run's, which goes on with it.
+    void hand_on(const tw_file& file, std::uint64_t run);
     // Gives streams up; their slots are used again.
     void release(const tw_file& file);
     // Forgets a run, so that its place may have another one.
@@ -143,7 +150,8 @@ class Capture {
     // The same for all runs that nobody knows, and gives their streams up: a daemon that was killed
     // left them, or could not be followed.
     void abandon_unknown(const std::function<bool(std::uint64_t run)>& is_known);
-    // Who has the streams open, and what is in them, as of one moment.
+    // Who has the streams open, and what is in them, as of one moment. Takes a second at most,
+    // however many files are open.
     Result<StreamsLook> look();
     // Program runs that the kernel skipped; each may have cost bytes that nothing else tells of.
     [[nodiscard]] MissedRuns missed_runs() const;

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <array>
@@ -19,22 +18,30 @@ constexpr int largest_pipe = 1 << 20;
 // As the kernel counts devices inside.
 constexpr unsigned int minor_bits = 20;
 
+// Asks no file system that would have to ask somebody else.
 bool is_same(int fd, const tw_file& file) {
-    struct stat found {};
-    if (::fstat(fd, &found) != 0 || !S_ISFIFO(found.st_mode)) return false;
-    const std::uint32_t device =
-        ::gnu_dev_major(found.st_dev) << minor_bits | ::gnu_dev_minor(found.st_dev);
-    return found.st_ino == file.ino && device == file.dev;
+    struct statx found {};
+    if (::statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &found) != 0) {
+        return false;
+    }
+    const std::uint32_t device = found.stx_dev_major << minor_bits | found.stx_dev_minor;
+    return S_ISFIFO(found.stx_mode) && found.stx_ino == file.ino && device == file.dev;
 }
 
-// Its pid and descriptor may be another's by now, so it is looked at once more.
+// Whether it is the stream's pipe is seen before it is opened: the pid and the descriptor may be
+// another's by now, or have been exchanged for a file whose opening has consequences, or no end.
 UniqueFd open_pipe(const tw_file& file, const StreamsLook& look) {
-    for (const tw_holder& holder : look.holders) {
-        if (holder.stream != file.stream) continue;
+    const auto held = look.holders.find(file.slot);
+    if (held == look.holders.end() || held->second.stream != file.stream) return {};
+    for (const auto& holder : held->second.by) {
+        if (holder.pid == 0) continue;
         const std::string path =
             "/proc/" + std::to_string(holder.pid) + "/fd/" + std::to_string(holder.fd);
-        UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-        if (fd.valid() && is_same(fd.get(), file)) return fd;
+        const UniqueFd found(::open(path.c_str(), O_PATH | O_CLOEXEC));
+        if (!found.valid() || !is_same(found.get(), file)) continue;
+        const std::string same = "/proc/self/fd/" + std::to_string(found.get());
+        UniqueFd fd(::open(same.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+        if (fd.valid()) return fd;
     }
     return {};
 }

@@ -165,22 +165,20 @@ void Programs::detach() {
     attached_.clear();
 }
 
-Result<std::string> Programs::run_iterator(bpf_program* program) {
+Result<bool> Programs::run_iterator(bpf_program* program, std::chrono::milliseconds at_most) {
     const std::string name = std::string("BPF iterator ") + bpf_program__name(program);
     const Link link(bpf_program__attach_iter(program, nullptr));
     if (!link) return fail_errno(name, "attaching it");
     const UniqueFd fd(bpf_iter_create(bpf_link__fd(link.get())));
     if (!fd.valid()) return fail_errno(name, "starting it");
-    std::string out;
-    std::array<char, 16384> block;
+    const auto begin = std::chrono::steady_clock::now();
+    std::array<char, 4096> block;
     for (;;) {
         const ssize_t got = ::read(fd.get(), block.data(), block.size());
-        if (got == 0) return out;
-        if (got > 0) {
-            out.append(block.data(), static_cast<std::size_t>(got));
-        } else if (errno != EINTR && errno != EAGAIN) {
+        if (got == 0) return true;
+        if (got < 0 && errno != EINTR && errno != EAGAIN)
             return fail_errno(name, "reading from it");
-        }
+        if (std::chrono::steady_clock::now() - begin > at_most) return false;
     }
 }
 

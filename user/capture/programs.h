@@ -4,6 +4,7 @@
 
 #include <bpf/libbpf.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -34,8 +35,10 @@ class Programs {
     Status attach();
     // All of them; unpins them too.
     void detach();
-    // What an iterator program prints.
-    Result<std::string> run_iterator(bpf_program* program);
+    // Runs an iterator program, whose output is not looked at. False: there was not enough time for
+    // all of it.
+    Result<bool> run_iterator(bpf_program* program,
+                              std::chrono::milliseconds at_most = std::chrono::milliseconds::max());
     // Program runs that the kernel skipped.
     [[nodiscard]] MissedRuns missed_runs() const;
 

@@ -83,8 +83,8 @@ std::string describe(const ContainerInfo& info) {
 }  // namespace
 
 ContainerLog::ContainerLog(ContainerInfo info, std::unique_ptr<LogWriter> writer)
-    : info_(std::move(info)), writer_(std::move(writer)), clock_(writer_->recovery().clock) {
-    info_.set_back_ns = std::max(info_.set_back_ns, clock_.set_back_ns);
+    : info_(std::move(info)) {
+    if (writer != nullptr) set_writer(std::move(writer));
 }
 
 void ContainerLog::on_entry(const Entry& entry) {
@@ -92,11 +92,44 @@ void ContainerLog::on_entry(const Entry& entry) {
         info_.set_back_ns = std::max(info_.set_back_ns, clock_.set_back_ns);
         set_back_ = true;
     }
-    writer_->append(entry);
     dirty_ = true;
+    if (is_open()) {
+        writer_->append(entry);
+    } else {
+        drop(entry);
+    }
 }
 
-void ContainerLog::count_dropped() {
+void ContainerLog::drop(const Entry& entry) {
+    const std::uint64_t bytes = stream_bytes(entry);
+    auto gap = std::find_if(missing_.begin(), missing_.end(), [&](const Entry& other) {
+        return other.run == entry.run && other.source == entry.source;
+    });
+    if (!entry.gap) {
+        StreamCounters& counters = info_.streams[static_cast<std::size_t>(entry.source)];
+        counters.lost += bytes;
+        if (gap == missing_.end()) ++counters.gaps;
+    }
+    if (gap == missing_.end()) {
+        gap = missing_.insert(gap, Entry{.source = entry.source,
+                                         .time_ns = entry.time_ns,
+                                         .run = entry.run,
+                                         .position = entry.position,
+                                         .gap = Gap{0, GapReason::store}});
+    }
+    gap->gap->bytes += bytes;
+}
+
+void ContainerLog::set_writer(std::unique_ptr<LogWriter> writer) {
+    writer_ = std::move(writer);
+    clock_ = writer_->recovery().clock;
+    info_.set_back_ns = std::max(info_.set_back_ns, clock_.set_back_ns);
+    for (const Entry& gap : std::exchange(missing_, {})) writer_->append(gap);
+}
+
+Status ContainerLog::flush() {
+    if (!is_open()) return {};
+    Status flushed = writer_->flush();
     const auto dropped = writer_->take_dropped();
     for (std::size_t source = 0; source < dropped.size(); ++source) {
         if (dropped[source].bytes == 0) continue;
@@ -104,6 +137,13 @@ void ContainerLog::count_dropped() {
         info_.streams[source].gaps += dropped[source].places;
         dirty_ = true;
     }
+    return flushed;
+}
+
+std::uint64_t ContainerLog::dropped_bytes() const {
+    std::uint64_t bytes = is_open() ? writer_->dropped_bytes() : 0;
+    for (const Entry& gap : missing_) bytes += gap.gap->bytes;
+    return bytes;
 }
 
 Result<std::unique_ptr<LogWriter>> Recorder::open_writer(const ContainerInfo& info) {
@@ -119,8 +159,15 @@ Result<std::unique_ptr<LogWriter>> Recorder::open_writer(const ContainerInfo& in
     return writer;
 }
 
-Result<std::shared_ptr<ContainerLog>> Recorder::open_log(ContainerInfo info,
-                                                         const tw_start& start) {
+std::unique_ptr<LogWriter> Recorder::try_writer(const ContainerInfo& info) {
+    auto writer = open_writer(info);
+    if (writer) return std::move(*writer);
+    spdlog::error("{}: what it writes will be a gap until its log can be opened: {}",
+                  describe(info), writer.error().message());
+    return nullptr;
+}
+
+std::shared_ptr<ContainerLog> Recorder::open_log(ContainerInfo info, const tw_start& start) {
     if (auto open = logs_[info.id].lock()) {
         // The next run of a container whose last one is not finished yet.
         ContainerInfo& known = open->info();
@@ -130,9 +177,8 @@ Result<std::shared_ptr<ContainerLog>> Recorder::open_log(ContainerInfo info,
         known = std::move(info);
         return open;
     }
-    auto writer = open_writer(info);
-    if (!writer) return pass_on(std::move(writer));
-    info.run = (*writer)->recovery().last_run + 1;
+    auto writer = try_writer(info);
+    info.run = (writer ? writer->recovery().last_run : 0) + 1;
     if (auto known = store_.load(info.id)) {
         info.streams = known->streams;
         info.set_back_ns = known->set_back_ns;
@@ -143,9 +189,37 @@ Result<std::shared_ptr<ContainerLog>> Recorder::open_log(ContainerInfo info,
             std::abs(known->captured_since_ns - wall_time(start.time)) < same_start_ns;
         info.run = std::max(info.run, counted ? known->run : known->run + 1);
     }
-    auto log = std::make_shared<ContainerLog>(std::move(info), std::move(*writer));
+    auto log = std::make_shared<ContainerLog>(std::move(info), std::move(writer));
     logs_[log->info().id] = log;
     return log;
+}
+
+void Recorder::open_late(const std::shared_ptr<ContainerLog>& log) {
+    // Why it cannot be was told already.
+    auto writer = open_writer(log->info());
+    if (!writer) return;
+    log->set_writer(std::move(*writer));
+    spdlog::info("{}: its log is open now", describe(log->info()));
+    flush(*log);
+    save(*log);
+    for (auto& [key, run] : runs_) {
+        if (run.log != log) continue;
+        capture_.may_skip(key, log->retained_bytes());
+        // What it is to say is saved with the next commit.
+        if (!run.checkpoint) make_checkpoint(run);
+    }
+}
+
+void Recorder::make_checkpoint(Run& run) {
+    const ContainerInfo& info = run.log->info();
+    auto checkpoint =
+        Checkpoint::create(layout::container_directory(store_.path(), info.id),
+                           {capture_.instance(), run.number, run.start}, info.streams);
+    if (checkpoint) {
+        run.checkpoint = std::move(*checkpoint);
+    } else if (run.log->is_open()) {
+        spdlog::error("{}: {}", describe(info), checkpoint.error().message());
+    }
 }
 
 void Recorder::reject(const tw_start& start) {
@@ -171,17 +245,9 @@ void Recorder::on_start(const tw_start& start) {
         return;
     }
     const std::string title = describe(info);
-    auto log = open_log(std::move(info), start);
-    if (!log) {
-        spdlog::error("{}: not captured yet: {}", title, log.error().message());
-        reject(start);
-        capture_.offer_again(start);
-        wants_seed_ = true;
-        return;
-    }
     Run& run = runs_[start.run];
     run.start = start;
-    run.log = *log;
+    run.log = open_log(std::move(info), start);
     run.merger = std::make_unique<EntryMerger>(*run.log);
     ContainerInfo& known = run.log->info();
     run.number = known.run;
@@ -189,16 +255,10 @@ void Recorder::on_start(const tw_start& start) {
     known.captured_since_ns = wall_time(start.time);
     known.from_start = (start.flags & TW_START_AT_EXEC) != 0;
     for (const Source source : {Source::stdout_, Source::stderr_}) add_stream(run, source);
-    capture_.may_skip(start.run, run.log->writer().retained_bytes());
+    capture_.may_skip(start.run, run.log->retained_bytes());
     watch(run);
     save(*run.log);
-    auto checkpoint = Checkpoint::create(layout::container_directory(store_.path(), known.id),
-                                         {capture_.instance(), known.run, start}, known.streams);
-    if (checkpoint) {
-        run.checkpoint = std::move(*checkpoint);
-    } else {
-        spdlog::error("{}: {}", title, checkpoint.error().message());
-    }
+    make_checkpoint(run);
     spdlog::info("{}: captured {}", title,
                  known.from_start ? "from its first byte" : "from now on, it ran already");
 }
@@ -353,6 +413,39 @@ std::vector<std::uint64_t> Recorder::ended_runs(const StreamsLook& look) {
     return ended;
 }
 
+// A run has ended whose file another one writes to as well: from here on it is in that one's log.
+// What is still on its way comes along.
+void Recorder::hand_on_streams(std::uint64_t key, Run& run, const StreamsLook& look) {
+    for (auto& stream : run.streams) {
+        if (stream == nullptr || !look.held(stream->file(), TW_HOLDS_TO_WRITE)) continue;
+        for (auto& [other, heir] : runs_) {
+            if (other == key) continue;
+            const auto& files = heir.start.files;
+            const auto named = std::find_if(
+                std::begin(files), std::end(files),
+                [&](const tw_file& file) { return file.stream == stream->file().stream; });
+            const auto index = static_cast<std::size_t>(named - std::begin(files));
+            if (named == std::end(files) || heir.streams[index] != nullptr) continue;
+            const auto source = static_cast<Source>(index);
+            StreamCounters& counters = heir.log->info().streams[index];
+            stream->move_to(source, heir.number, heir.merger->input(source), counters);
+            heir.merger->watch(source, stream->assembler());
+            spdlog::info("{}: {} has ended: {} is in this log from here on",
+                         describe(heir.log->info()), describe(run.log->info()),
+                         source_name(source));
+            // First: a daemon that is killed in between finds it to be the old run's.
+            if (heir.checkpoint) {
+                auto saved = heir.checkpoint->save(source, stream->assembler().next(), counters,
+                                                   stream->splitter());
+                if (!saved) spdlog::error("{}", saved.error().message());
+            }
+            capture_.hand_on(stream->file(), other);
+            heir.streams[index] = std::move(stream);
+            break;
+        }
+    }
+}
+
 // Ends the streams, up to the last entry. What the kernel holds of them goes last of all, by
 // forget(): until then a daemon that is killed leaves a run that the next one finishes.
 void Recorder::finish_run(std::uint64_t key, Run& run, const StreamsLook& look) {
@@ -383,7 +476,7 @@ void Recorder::close_run(Run& run) {
     if (throttle_ != nullptr) throttle_->forget(run.start);
     const std::shared_ptr<ContainerLog>& log = run.log;
     flush(*log);
-    if (log->writer().dropped_bytes() > 0) owing_.insert(log);
+    if (log->dropped_bytes() > 0) owing_.insert(log);
     save(*log);
     if (run.checkpoint) {
         if (auto removed = run.checkpoint->remove(); !removed) {
@@ -403,6 +496,7 @@ void Recorder::finish(const std::vector<std::uint64_t>& runs, const StreamsLook&
         const auto run = runs_.find(key);
         // Some of it may have been moved to the spill since it was looked at.
         if (run == runs_.end() || is_behind(key)) continue;
+        hand_on_streams(key, run->second, look);
         finish_run(key, run->second, look);
         close_run(run->second);
         runs_.erase(run);
@@ -410,12 +504,11 @@ void Recorder::finish(const std::vector<std::uint64_t>& runs, const StreamsLook&
 }
 
 void Recorder::flush(ContainerLog& log) {
-    if (!log.writer().has_pending()) return;
+    if (!log.has_pending()) return;
     if (log.clock_was_set_back()) save(log);
-    if (auto flushed = log.writer().flush(); !flushed) {
+    if (auto flushed = log.flush(); !flushed) {
         spdlog::error("{}: {}", describe(log.info()), flushed.error().message());
     }
-    log.count_dropped();
 }
 
 void Recorder::restore() {
@@ -424,18 +517,22 @@ void Recorder::restore() {
         spdlog::error("{}", catalog.error().message());
         return;
     }
-    for (CatalogItem& item : catalog->containers) {
+    // In the order in which they began, and of two with one stream the first has it.
+    std::map<std::uint64_t, std::pair<ContainerInfo, Checkpoint>> former;
+    for (const CatalogItem& item : catalog->containers) {
         if (item.info.state != ContainerState::running) continue;
         for (auto& checkpoint : Checkpoint::load_all(item.directory)) {
             if (!checkpoint) {
                 spdlog::error("{}", checkpoint.error().message());
             } else if (checkpoint->head().instance == capture_.instance()) {
-                restore(item.info, std::move(*checkpoint));
+                const std::uint64_t run = checkpoint->head().start.run;
+                former.try_emplace(run, item.info, std::move(*checkpoint));
             } else if (auto removed = checkpoint->remove(); !removed) {
                 spdlog::error("{}", removed.error().message());
             }
         }
     }
+    for (auto& [run, found] : former) restore(std::move(found.first), std::move(found.second));
 }
 
 void Recorder::abandon_unknown() {
@@ -456,14 +553,9 @@ std::shared_ptr<ContainerLog> Recorder::restore_log(ContainerInfo info, std::uin
         open->info().run = std::max(open->info().run, run);
         return open;
     }
-    const std::string title = describe(info);
     info.run = run;
-    auto writer = open_writer(info);
-    if (!writer) {
-        spdlog::error("{}: not captured: {}", title, writer.error().message());
-        return nullptr;
-    }
-    auto log = std::make_shared<ContainerLog>(std::move(info), std::move(*writer));
+    auto writer = try_writer(info);
+    auto log = std::make_shared<ContainerLog>(std::move(info), std::move(writer));
     logs_[log->info().id] = log;
     return log;
 }
@@ -479,12 +571,12 @@ void Recorder::restore(ContainerInfo info, Checkpoint checkpoint) {
     }
     const std::string directory = layout::container_directory(store_.path(), info.id);
     const auto log = restore_log(std::move(info), head.run);
-    if (log == nullptr) return;
     const bool another_run = log.use_count() > 1;
-    auto in_log = positions_in_log(directory, head.run, log->writer().recovery());
+    auto in_log = positions_in_log(directory, head.run, log->recovery());
     if (!in_log) {
-        spdlog::error("{}: not captured: {}", title, in_log.error().message());
-        return;
+        spdlog::error("{}: {}", title, in_log.error().message());
+        // The checkpoint tells what was in it for sure.
+        in_log.emplace();
     }
     Run& run = runs_[head.start.run];
     run.start = head.start;
@@ -492,10 +584,13 @@ void Recorder::restore(ContainerInfo info, Checkpoint checkpoint) {
     run.log = log;
     run.checkpoint = std::move(checkpoint);
     run.merger = std::make_unique<EntryMerger>(*log);
-    capture_.may_skip(head.start.run, log->writer().retained_bytes());
+    capture_.may_skip(head.start.run, log->retained_bytes());
     for (const Source source : {Source::stdout_, Source::stderr_}) {
-        add_stream(run, source);
         const auto index = static_cast<std::size_t>(source);
+        const tw_file& file = run.start.files[index];
+        // Another run has it, whether that could be restored or not.
+        if (file.slot != TW_NO_SLOT && capture_.run_of(file.slot) != run.start.run) continue;
+        add_stream(run, source);
         if (run.streams[index] == nullptr) continue;
         const Checkpoint::Progress& progress = run.checkpoint->progress(source);
         StreamCounters& counters = log->info().streams[index];
@@ -525,9 +620,9 @@ void Recorder::set_log_options(LogWriter::Options options) {
     start_housekeeping();
     for (const auto& [id, known] : logs_) {
         const auto log = known.lock();
-        if (log == nullptr) continue;
+        if (log == nullptr || !log->is_open()) continue;
         // Its writer knows of bytes that it could not write.
-        if (log->writer().has_pending()) {
+        if (log->has_pending()) {
             spdlog::warn(
                 "{}: goes on with the old options until the next start, as its log cannot "
                 "be written now",
@@ -535,7 +630,7 @@ void Recorder::set_log_options(LogWriter::Options options) {
             continue;
         }
         if (auto writer = open_writer(log->info())) {
-            log->replace_writer(std::move(*writer));
+            log->set_writer(std::move(*writer));
         } else {
             spdlog::error("{}: goes on with the old options: {}", describe(log->info()),
                           writer.error().message());
@@ -552,7 +647,7 @@ void Recorder::finish_all(const StreamsLook& look) {
     pay_debts();
     for (const auto& log : owing_) {
         spdlog::error("{}: {} bytes are missing at the end of its log", describe(log->info()),
-                      log->writer().dropped_bytes());
+                      log->dropped_bytes());
     }
 }
 
@@ -561,15 +656,18 @@ void Recorder::flush() {
 }
 
 void Recorder::pay_debts() {
+    for (const auto& [id, known] : logs_) {
+        if (const auto log = known.lock(); log != nullptr && !log->is_open()) open_late(log);
+    }
     std::erase_if(owing_, [this](const std::shared_ptr<ContainerLog>& log) {
         flush(*log);
-        return log->writer().dropped_bytes() == 0;
+        return log->dropped_bytes() == 0;
     });
 }
 
 void Recorder::save_checkpoint(Run& run) {
     // What a full disk has cost has no entry yet: the next daemon finds the gap by itself.
-    if (!run.checkpoint || run.log->writer().dropped_bytes() > 0) return;
+    if (!run.checkpoint || run.log->dropped_bytes() > 0) return;
     const ContainerInfo& info = run.log->info();
     for (const Source source : {Source::stdout_, Source::stderr_}) {
         const auto index = static_cast<std::size_t>(source);

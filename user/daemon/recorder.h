@@ -25,18 +25,29 @@
 
 namespace twinlog {
 
-// One container's log and what is known of it; shared by its streams and by its runs.
+// One container's log and what is known of it; shared by its streams and by its runs. Where the log
+// could not be opened yet it has no writer, and what comes meanwhile is a gap once it has one.
 class ContainerLog : public EntrySink {
  public:
     ContainerLog(ContainerInfo info, std::unique_ptr<LogWriter> writer);
 
     void on_entry(const Entry& entry) override;
+    [[nodiscard]] bool is_open() const { return writer_ != nullptr; }
+    // There is something for flush() to do.
+    [[nodiscard]] bool has_pending() const { return is_open() && writer_->has_pending(); }
     // What the writer had to drop counts as lost.
-    void count_dropped();
+    Status flush();
+    // Of streams, missing in the log, and no gap in it tells of them yet.
+    [[nodiscard]] std::uint64_t dropped_bytes() const;
+    // LogWriter::retained_bytes().
+    [[nodiscard]] std::uint64_t retained_bytes() const {
+        return is_open() ? writer_->retained_bytes() : 0;
+    }
+    // What the log held when it was opened; none: it is not.
+    [[nodiscard]] Recovery recovery() const { return is_open() ? writer_->recovery() : Recovery{}; }
+    void set_writer(std::unique_ptr<LogWriter> writer);
 
     ContainerInfo& info() { return info_; }
-    LogWriter& writer() { return *writer_; }
-    void replace_writer(std::unique_ptr<LogWriter> writer) { writer_ = std::move(writer); }
     // Counters or state changed since container.json was saved.
     [[nodiscard]] bool dirty() const { return dirty_; }
     void set_dirty(bool dirty) { dirty_ = dirty; }
@@ -44,10 +55,13 @@ class ContainerLog : public EntrySink {
     [[nodiscard]] bool clock_was_set_back() { return std::exchange(set_back_, false); }
 
  private:
+    void drop(const Entry& entry);
+
     ContainerInfo info_;
     std::unique_ptr<LogWriter> writer_;
     ClockSteps clock_;
     bool set_back_ = false;
+    std::vector<Entry> missing_;  // gaps that the log is to have; one a source and run
     bool dirty_ = true;
 };
 
@@ -118,7 +132,8 @@ class Recorder : public CaptureSink {
     [[nodiscard]] bool records(std::uint32_t pid) const;
     // A container could not be recorded: Capture::seed will offer it again. Asking takes it back.
     [[nodiscard]] bool wants_seed() { return std::exchange(wants_seed_, false); }
-    // Tries again to write the gaps that ended containers' logs still lack.
+    // Tries again to open logs that could not be, and to write the gaps that ended containers' logs
+    // still lack.
     void pay_debts();
 
     // Containers in the store that a former daemon left as running, and that do not run: they ended
@@ -143,8 +158,12 @@ class Recorder : public CaptureSink {
     enum class Copy : std::uint8_t { any, whole };
     bool peek_at(StreamRecorder& stream, const StreamEnds& ends, const StreamsLook& look,
                  Copy wanted) const;
-    Result<std::shared_ptr<ContainerLog>> open_log(ContainerInfo info, const tw_start& start);
+    std::shared_ptr<ContainerLog> open_log(ContainerInfo info, const tw_start& start);
     Result<std::unique_ptr<LogWriter>> open_writer(const ContainerInfo& info);
+    // None: it could not be opened, which is told.
+    std::unique_ptr<LogWriter> try_writer(const ContainerInfo& info);
+    void open_late(const std::shared_ptr<ContainerLog>& log);
+    void make_checkpoint(Run& run);
     void add_stream(Run& run, Source source);
     void watch(const Run& run);
     std::shared_ptr<ContainerLog> restore_log(ContainerInfo info, std::uint32_t run);
@@ -160,6 +179,7 @@ class Recorder : public CaptureSink {
     [[nodiscard]] bool is_behind(std::uint64_t run) const {
         return capture_.spills() && capture_.waits_in_spill(run);
     }
+    void hand_on_streams(std::uint64_t key, Run& run, const StreamsLook& look);
     void finish_run(std::uint64_t key, Run& run, const StreamsLook& look);
     void close_run(Run& run);
 

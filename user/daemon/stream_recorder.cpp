@@ -53,10 +53,17 @@ void StreamRecorder::confirm_peek(const StreamEnds& looked) {
     peek_.reset();
 }
 
+void StreamRecorder::move_to(Source source, std::uint32_t run, EntrySink& entries,
+                             StreamCounters& counters) {
+    splitter_->end();
+    splitter_.emplace(entries, source, run);
+    counters_ = &counters;
+}
+
 void StreamRecorder::end(const StreamEnds& looked) {
     confirm_peek(settled_);
     assembler_->end(settled_, looked);
-    splitter_.end();
+    splitter_->end();
 }
 
 void StreamRecorder::resume(std::uint64_t in_log, std::uint64_t done,
@@ -64,29 +71,29 @@ void StreamRecorder::resume(std::uint64_t in_log, std::uint64_t done,
     assembler_->resume(std::max(in_log, done));
     // Else its line is in the log by now.
     const bool goes_on = begun.position + begun.line.size() == done && begun.position >= in_log;
-    if (goes_on) splitter_.resume(begun);
+    if (goes_on) splitter_->resume(begun);
 }
 
 void StreamRecorder::on_bytes(std::uint64_t position, std::string_view bytes,
                               const Origin& origin) {
     const std::int64_t time = wall_time(origin.time);
-    counters_.bytes += bytes.size();
-    counters_.last_write_ns = time;
-    splitter_.bytes(position, bytes, time, origin.writer);
+    counters_->bytes += bytes.size();
+    counters_->last_write_ns = time;
+    splitter_->bytes(position, bytes, time, origin.writer);
 }
 
 void StreamRecorder::on_gap(std::uint64_t position, std::uint64_t length, GapReason reason,
                             std::uint64_t time) {
     const std::int64_t wall = wall_time(time);
-    counters_.bytes += length;
+    counters_->bytes += length;
     if (reason == GapReason::rotated) {
-        counters_.skipped += length;
+        counters_->skipped += length;
     } else {
-        counters_.lost += length;
-        ++counters_.gaps;
+        counters_->lost += length;
+        ++counters_->gaps;
     }
-    counters_.last_write_ns = wall;
-    splitter_.gap(position, Gap{length, reason}, wall);
+    counters_->last_write_ns = wall;
+    splitter_->gap(position, Gap{length, reason}, wall);
 }
 
 std::string_view file_kind_name(std::uint8_t kind) {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/clock.h"
 #include "record.h"
@@ -27,8 +28,8 @@ class StreamRecorder : public StreamSink {
     StreamRecorder(const tw_file& file, bool from_start, Source source, std::uint32_t run,
                    EntrySink& entries, StreamCounters& counters)
         : file_(file),
-          counters_(counters),
-          splitter_(entries, source, run),
+          counters_(&counters),
+          splitter_(std::in_place, entries, source, run),
           assembler_(make_assembler(file, from_start, *this)) {}
 
     [[nodiscard]] const tw_file& file() const { return file_; }
@@ -46,7 +47,7 @@ class StreamRecorder : public StreamSink {
     [[nodiscard]] const StreamEnds& settled() const { return settled_; }
     Assembler& assembler() { return *assembler_; }
     [[nodiscard]] const Assembler& assembler() const { return *assembler_; }
-    [[nodiscard]] const LineSplitter& splitter() const { return splitter_; }
+    [[nodiscard]] const LineSplitter& splitter() const { return *splitter_; }
     // Goes on after a former daemon. in_log: position behind the last byte that the log holds;
     // done: everything before it was in the log, be it rotated away meanwhile, or in begun.
     void resume(std::uint64_t in_log, std::uint64_t done, const LineSplitter::State& begun);
@@ -56,6 +57,8 @@ class StreamRecorder : public StreamSink {
     // still do: a reader may have taken some of it before without having been recorded yet.
     void peeked(const StreamEnds& looked, std::string bytes, std::uint64_t at);
     void confirm_peek(const StreamEnds& looked);
+    // What comes from here on is another run's; a line that has begun ends here.
+    void move_to(Source source, std::uint32_t run, EntrySink& entries, StreamCounters& counters);
     // Nothing more comes.
     void end(const StreamEnds& looked);
 
@@ -71,8 +74,8 @@ class StreamRecorder : public StreamSink {
     };
 
     tw_file file_;
-    StreamCounters& counters_;
-    LineSplitter splitter_;
+    StreamCounters* counters_;
+    std::optional<LineSplitter> splitter_;
     std::unique_ptr<Assembler> assembler_;
     StreamEnds settled_;
     std::optional<Peek> peek_;
