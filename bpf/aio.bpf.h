@@ -44,7 +44,7 @@ struct submission {
 	u32 count;
 	u32 size, tail;
 	u32 from;	/* how far before the newest event the search begins */
-	u32 left;	/* of what one call can be made to copy */
+	u32 left;	/* of what may be copied */
 	bool compat;
 	struct aio_request request;
 	struct aio_event event;
@@ -116,11 +116,8 @@ static long note_request(u32 index, void *unused)
 	/* It stands in memory of the program, which may claim what it likes. */
 	if (call->result <= 0 || call->result > MAX_RW_COUNT)
 		return 0;
-	if (call->result > call->left) {
-		emit_hole(&stream, TW_DATA, call->result, TW_REASON_FAULT);
+	if (!may_copy(&call->left, &stream, call->result))
 		return 0;
-	}
-	call->left -= call->result;
 	emit_list(&stream, TW_DATA, call->request.buffer, call->request.bytes, call->result,
 		  call->request.opcode == AIO_PWRITEV, call->compat);
 	return 0;

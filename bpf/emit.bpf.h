@@ -164,7 +164,9 @@ static __always_inline void emit_hole(const struct tw_stream *stream, u32 type, 
 
 	if (!state)
 		return;
-	head = length <= (u32)-1 && within_budget(state, sizeof(*head)) ? bpf_ringbuf_reserve(&output, sizeof(*head), 0) : NULL;
+	head = length <= (u32)-1 && within_budget(state, sizeof(*head)) ?
+		       bpf_ringbuf_reserve(&output, sizeof(*head), 0) :
+		       NULL;
 	if (!head) {
 		advance(state, type, length);
 		return;
@@ -177,6 +179,18 @@ static __always_inline void emit_hole(const struct tw_stream *stream, u32 type, 
 	head->captured = 0;
 	head->position = advance(state, type, length);
 	bpf_ringbuf_submit(head, wake_up_flags());
+}
+
+/* Whether a part of a call of many parts may be copied; else it is a hole. The parts' lengths stand in
+ * memory of the program, which may claim what it likes: together they get what one write may have. */
+static __always_inline bool may_copy(u32 *left, const struct tw_stream *stream, u64 length)
+{
+	if (length > *left) {
+		emit_hole(stream, TW_DATA, length, TW_REASON_FAULT);
+		return false;
+	}
+	*left -= length;
+	return true;
 }
 
 /* Bytes went out of the file, if it is a stream's, and nobody can be seen to get them. */

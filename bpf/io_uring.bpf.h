@@ -53,7 +53,8 @@ static __always_inline void uring_taken(struct io_kiocb *request, u64 length)
 	struct io_splice *moved = (void *)request;
 	struct file *file;
 
-	if (!bpf_core_field_exists(moved->splice_fd_in) || (BPF_CORE_READ(moved, flags) & SPLICE_F_FD_IN_FIXED))
+	if (!bpf_core_field_exists(moved->splice_fd_in) ||
+	    (BPF_CORE_READ(moved, flags) & SPLICE_F_FD_IN_FIXED))
 		return;
 	file = task_file(bpf_get_current_task_btf(), (u32)BPF_CORE_READ(moved, splice_fd_in));
 	if (file)

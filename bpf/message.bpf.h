@@ -26,7 +26,7 @@ enum {
 struct messages {
 	struct tw_stream stream;
 	u64 next;
-	u64 left;	/* of what one call can be made to copy */
+	u32 left;	/* of what may be copied */
 	bool compat;
 };
 
@@ -77,12 +77,8 @@ static long emit_next_message(u32 i, void *unused)
 	/* It stands in memory of the program, which may claim what it likes. */
 	if (!sent || sent > MAX_RW_COUNT)
 		return 0;
-	if (sent > list->left) {
-		emit_hole(&list->stream, TW_DATA, sent, TW_REASON_FAULT);
-		return 0;
-	}
-	list->left -= sent;
-	emit_message(&list->stream, at, sent, list->compat);
+	if (may_copy(&list->left, &list->stream, sent))
+		emit_message(&list->stream, at, sent, list->compat);
 	return 0;
 }
 

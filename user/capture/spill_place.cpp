@@ -90,6 +90,7 @@ SpillPlace spill_in_memory(const Pins& pins, std::uint64_t limit) {
         if (auto made = make_directory(directory, 0700); !made) {
             size = pass_on(std::move(made));
         } else {
+            // Once more: somebody else may have made it meanwhile.
             size = size_of_memory(directory);
         }
     }
