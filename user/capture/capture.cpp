@@ -15,6 +15,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -112,8 +113,9 @@ struct Capture::Impl : RingFill {
 
     CaptureOptions options;
     Programs programs;
-    std::vector<Ring> rings;      // events; output until it is the backlog's
-    std::vector<Mapping> states;  // and held
+    std::vector<Ring> rings;  // events; output until it is the backlog's
+    std::optional<Mapping> states;
+    std::optional<Mapping> holders;
     std::unique_ptr<Backlog> backlog;
     UniqueFd all_epoll;    // rings and the caller's fd
     UniqueFd other_epoll;  // the caller's fd alone
@@ -148,10 +150,10 @@ struct Capture::Impl : RingFill {
     Ring& output() { return backlog ? backlog->ring() : rings[1]; }
     [[nodiscard]] const Ring& output() const { return backlog ? backlog->ring() : rings[1]; }
     [[nodiscard]] tw_state& state(std::uint32_t slot) const {
-        return reinterpret_cast<tw_state*>(states.front().data())[slot];
+        return reinterpret_cast<tw_state*>(states->data())[slot];
     }
     [[nodiscard]] const tw_held& held(std::uint32_t slot) const {
-        return reinterpret_cast<const tw_held*>(states.back().data())[slot];
+        return reinterpret_cast<const tw_held*>(holders->data())[slot];
     }
     [[nodiscard]] std::uint64_t size() const override { return options.ring_size; }
     [[nodiscard]] std::uint64_t free() const override;
@@ -464,8 +466,8 @@ Result<std::unique_ptr<Capture>> Capture::load(const CaptureOptions& asked) {
     auto held =
         Mapping::map(bpf_map__fd(skeleton.maps.held), TW_STREAMS * sizeof(tw_held), PROT_READ, 0);
     if (!held) return pass_on(std::move(held));
-    impl->states.push_back(std::move(*states));
-    impl->states.push_back(std::move(*held));
+    impl->states = std::move(*states);
+    impl->holders = std::move(*held);
     if (auto named = impl->name_instance(); !named) return pass_on(std::move(named));
     if (impl->taken_over) impl->recount();
     impl->warm_ring();
