@@ -50,6 +50,10 @@ bool apply(const Metadata& metadata, ContainerInfo& info) {
 
 }  // namespace
 
+bool is_of_one_start(std::string_view id) {
+    return id.starts_with("pidns-") || id.starts_with("pid-");
+}
+
 Registry Registry::of_host(const std::string& proc_root) {
     const ProcFs proc(proc_root);
     // The first two see at the parent process whether the container is theirs, which costs little.

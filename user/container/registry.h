@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "container/cgroup_name.h"
@@ -26,6 +27,9 @@ struct StartFacts {
     std::vector<std::string> cgroup;      // names of its cgroup, leaf first
     bool by_pid = false;                  // asked for by pid: needs not be a container
 };
+
+// Whether the id is of a process or namespace alone, so that no other start will ever have it.
+bool is_of_one_start(std::string_view id);
 
 class Registry {
  public:
