@@ -241,6 +241,7 @@ std::optional<Metadata> DockerMetadata::read(const DataRoot& root, const std::st
         if (!metadata) continue;
         // A pid that a dockerd in a pid namespace of its own wrote means nothing here.
         if (!root.trusted) metadata->state_pid.reset();
+        metadata->owner = root.files.owner;
         return metadata;
     }
     return std::nullopt;
