@@ -27,10 +27,7 @@ class Group:
 
     def __init__(self, name, directory):
         self.name = name
-        hierarchy = pathlib.Path("/sys/fs/cgroup/memory")  # version 1's that names containers
-        if not (hierarchy / "cgroup.procs").exists():
-            hierarchy = pathlib.Path("/sys/fs/cgroup")
-        self.cgroup = hierarchy / name
+        self.cgroup = harness.naming_hierarchy() / name
         self.cgroup.mkdir()
         self.reference = {fd: open(directory / f"{name}.{fd}", "ab+") for fd in (1, 2)}
         self.processes = []

@@ -99,6 +99,13 @@ def stop_process(pid):
     wait_until(stopped, f"process {pid} has stopped")
 
 
+def naming_hierarchy():
+    """The mount of the cgroups by whose names containers are known: version 1's memory groups, or
+    version 2."""
+    memory = pathlib.Path("/sys/fs/cgroup/memory")
+    return memory if (memory / "cgroup.procs").exists() else pathlib.Path("/sys/fs/cgroup")
+
+
 def system_call(pid):
     """The number of the call in which the process sleeps, None while it runs."""
     text = pathlib.Path(f"/proc/{pid}/syscall").read_text().split()

@@ -5,7 +5,6 @@ import pathlib
 import re
 import resource
 import subprocess
-import unittest
 
 import harness
 from harness import TOOLS, DaemonTestCase, read_line

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import unittest
 
 import harness
 from harness import DaemonTestCase, gap_of, read_line, text_of

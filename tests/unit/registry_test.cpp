@@ -1,6 +1,8 @@
 // From start facts to container info: fallbacks, changes, and ids that two processes claim.
 #include "container/registry.h"
 
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 #include <filesystem>
 
@@ -38,7 +40,7 @@ class Fixture {
         std::vector<std::unique_ptr<MetadataSource>> sources;
         sources.push_back(std::make_unique<TableSource>(first));
         sources.push_back(std::make_unique<TableSource>(second));
-        return {ProcFs(host.proc()), std::move(sources)};
+        return {ProcFs(host.proc()), std::move(sources), host.root() + "/cgroup"};
     }
 
     FakeHost host;
@@ -179,6 +181,48 @@ TEST_CASE("registry: Docker's word on the first process decides, whoever was see
     fixture.host.start(process(20, "/docker/" + full_id('a') + "/x"));
     CHECK(registry.describe(docker_start(full_id('a'), 20))->id == "pidns-4026532020-0");
     CHECK(registry.describe(docker_start(full_id('a'), 10))->name == "web");
+}
+
+// Directories cannot be given away without being root, so here the user is who runs the tests, and
+// the runtime somebody else.
+TEST_CASE("registry: nobody makes a group for a container of another user's runtime") {
+    Fixture fixture;
+    const uid_t user = ::getuid();
+    const std::string group = "/user.slice/mine/docker-" + full_id('a') + ".scope";
+    std::filesystem::create_directories(fixture.host.root() + "/cgroup" + group);
+    if (user == 0) {
+        const std::string mine = fixture.host.root() + "/cgroup/user.slice/mine";
+        REQUIRE(::chown(mine.c_str(), 1000, 1000) == 0);
+    }
+    const uid_t delegate = user == 0 ? 1000 : user;
+    const uid_t runtime = delegate + 1;
+    Metadata& metadata = fixture.second[full_id('a')] = web();
+    metadata.owner = runtime;
+    StartFacts facts = docker_start(full_id('a'), 20);
+    facts.cgroup = {"docker-" + full_id('a') + ".scope", "mine", "user.slice"};
+    FakeProcess init = process(20, group);
+    init.ppid = 5;
+    FakeProcess parent = process(5, "/user.slice");
+    parent.uid = delegate;
+    fixture.host.start(parent);
+    fixture.host.start(init);
+    const auto name = [&] { return fixture.registry().describe(facts)->name; };
+    CHECK(name() == "pidns-4026532020-0");
+    // Its parent is gone.
+    init.ppid = 1;
+    fixture.host.start(init);
+    CHECK(name() == "pidns-4026532020-0");
+    // --cgroup-parent: root's runtime may make groups everywhere.
+    init.ppid = 5;
+    parent.uid = runtime;
+    fixture.host.start(init);
+    fixture.host.start(parent);
+    CHECK(name() == "web");
+    // A rootless runtime.
+    metadata.owner = delegate;
+    parent.uid = delegate;
+    fixture.host.start(parent);
+    CHECK(name() == "web");
 }
 
 TEST_CASE("registry: another process under the same pid is not read") {

@@ -153,7 +153,25 @@ Status Programs::attach() {
     for (const char* name : rest) {
         if (auto attached = attach(name, bpf_program__attach); !attached) return attached;
     }
+    detach_others();
     return {};
+}
+
+// A former daemon may have had another way to the same calls: both would record all that is
+// written. Last, because of the two things that can happen to a write in between, being recorded
+// twice is seen in the log, and not being recorded is not.
+void Programs::detach_others() {
+    bpf_program* program = nullptr;
+    bpf_object__for_each_program(program, skeleton_->obj) {
+        const char* name = bpf_program__name(program);
+        if (!is_pinned(name)) continue;
+        const std::string pin = pins_.path(name);
+        const bool used = std::any_of(links_.begin(), links_.end(), [&](const Link& link) {
+            const char* its = bpf_link__pin_path(link.get());
+            return its != nullptr && pin == its;
+        });
+        if (!used) ::unlink(pin.c_str());
+    }
 }
 
 void Programs::detach() {

@@ -31,7 +31,8 @@ class Programs {
     static Result<Programs> load(const BackendPlan& plan, const Features& features,
                                  std::uint64_t ring_size, const Pins& pins);
 
-    // Programs that are pinned already stay attached as they are.
+    // Programs that are pinned already stay attached as they are; those that the plan has not are
+    // detached.
     Status attach();
     // All of them; unpins them too.
     void detach();
@@ -64,6 +65,7 @@ class Programs {
     [[nodiscard]] bool is_traced(const SystemCall& call) const;
     using Attacher = std::function<bpf_link*(const bpf_program*)>;
     Status attach(const char* name, const Attacher& attacher);
+    void detach_others();
 
     BackendPlan plan_;
     Pins pins_;

@@ -242,6 +242,7 @@ std::optional<Metadata> DockerMetadata::read(const DataRoot& root, const std::st
         metadata->home = path_on_host(root.files, path, host_root_);
         // A pid that a dockerd in a pid namespace of its own wrote means nothing here.
         if (!root.trusted) metadata->state_pid.reset();
+        metadata->owner = root.files.owner;
         return metadata;
     }
     return std::nullopt;

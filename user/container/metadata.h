@@ -1,6 +1,8 @@
 // What a runtime knows of its containers, and where it is looked up: never by asking the runtime.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -27,6 +29,8 @@ struct Metadata {
     // Host pid of init as the runtime says, while it runs. None where it is unknown or cannot be
     // believed.
     std::optional<std::uint32_t> state_pid;
+    // The user whose runtime says so; none where the process's own parent told who it is.
+    std::optional<uid_t> owner;
 
     bool operator==(const Metadata&) const = default;
 };

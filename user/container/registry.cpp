@@ -5,8 +5,10 @@
 #include <array>
 #include <charconv>
 
+#include "container/cgroup_owner.h"
 #include "container/containerd_metadata.h"
 #include "container/docker_metadata.h"
+#include "container/freezer.h"
 #include "container/podman_metadata.h"
 
 namespace twinlog {
@@ -52,6 +54,10 @@ bool apply(const Metadata& metadata, ContainerInfo& info) {
 
 }  // namespace
 
+bool is_of_one_start(std::string_view id) {
+    return id.starts_with("pidns-") || id.starts_with("pid-");
+}
+
 Registry Registry::of_host(const std::string& proc_root) {
     const ProcFs proc(proc_root);
     // The first two see at the parent process whether the container is theirs, which costs little.
@@ -91,6 +97,20 @@ bool Registry::contested(const std::string& id, const Init& init,
     return other && other->id == id;
 }
 
+// Before the runtime has said which process it is, and while the container is stopped, nothing else
+// tells a container from somebody's group of that name. A user may have groups of his own, but not
+// a runtime of root's as his parent; whoever lost his parent has the host's init.
+bool Registry::made_by_stranger(const std::string& id, const std::string& cgroup,
+                                const std::optional<ProcessStat>& init,
+                                const std::optional<Metadata>& metadata) const {
+    if (!metadata || !metadata->owner) return false;
+    const auto user = delegated_to(group_of_container(cgroup, id), cgroups_);
+    if (!user || *user == *metadata->owner) return false;
+    if (!init || init->ppid <= 1) return true;
+    const auto parent = proc_.uid(init->ppid);
+    return !parent || *parent != *metadata->owner;
+}
+
 std::optional<ContainerInfo> Registry::describe(const StartFacts& facts) {
     const std::vector<std::string_view> levels(facts.cgroup.begin(), facts.cgroup.end());
     auto identity = identify(levels, facts.ns_pid, facts.level, facts.pidns);
@@ -110,8 +130,16 @@ std::optional<ContainerInfo> Registry::describe(const StartFacts& facts) {
     const bool present = stat && (init.start_ticks == 0 || stat->start_ticks == init.start_ticks);
     if (present) init.start_ticks = stat->start_ticks;
 
+    std::string cgroup = joined_path(facts.cgroup);
+    if (present) {
+        if (const auto cgroups = proc_.cgroups(facts.pid)) cgroup = naming_cgroup(*cgroups);
+    }
+
     std::optional<Metadata> metadata = look_up({identity->id, present ? facts.pid : 0});
-    if (contested(identity->id, init, metadata)) {
+    const std::optional<ProcessStat> init_stat =
+        present ? std::optional<ProcessStat>(*stat) : std::nullopt;
+    if (contested(identity->id, init, metadata) ||
+        made_by_stranger(identity->id, cgroup, init_stat, metadata)) {
         metadata.reset();
         const bool own_namespace = facts.level > 0 && facts.ns_pid == 1;
         identity = ContainerIdentity{own_namespace ? namespace_id : pid_id, ""};
@@ -123,10 +151,7 @@ std::optional<ContainerInfo> Registry::describe(const StartFacts& facts) {
     info.runtime = identity->runtime;
     info.init_pid = facts.pid;
     info.started_ns = facts.started_ns;
-    info.cgroup = joined_path(facts.cgroup);
-    if (present) {
-        if (const auto cgroups = proc_.cgroups(facts.pid)) info.cgroup = naming_cgroup(*cgroups);
-    }
+    info.cgroup = cgroup;
     if (metadata) {
         apply(*metadata, info);
         // Docker's time is of the run before until this one is under way.

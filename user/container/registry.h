@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "container/cgroup_name.h"
@@ -27,19 +28,25 @@ struct StartFacts {
     bool by_pid = false;                  // asked for by pid: needs not be a container
 };
 
+// Whether the id is of a process or namespace alone, so that no other start will ever have it.
+bool is_of_one_start(std::string_view id);
+
 class Registry {
  public:
     // Sources are asked in this order; the first that knows a name is believed.
-    Registry(ProcFs proc, std::vector<std::unique_ptr<MetadataSource>> sources)
-        : proc_(std::move(proc)), sources_(std::move(sources)) {}
+    // cgroups: where their hierarchies are mounted.
+    Registry(ProcFs proc, std::vector<std::unique_ptr<MetadataSource>> sources,
+             std::string cgroups = "/sys/fs/cgroup")
+        : proc_(std::move(proc)), sources_(std::move(sources)), cgroups_(std::move(cgroups)) {}
 
     // With all sources there are.
     static Registry of_host(const std::string& proc_root = "/proc");
 
     // Who the container is. Fills all but run, from_start, captured_since_ns and streams. Nothing
     // if it is none. Two processes that live at the same time never get the same id: who comes
-    // second, or is not the one that Docker says is the container's first process, has only
-    // borrowed the name of its cgroup and is named by its pid namespace (or pid).
+    // second, or is not the one that Docker says is the container's first process, or was
+    // started by a user whom that Docker does not belong to, has only borrowed the name of its
+    // cgroup and is named by its pid namespace (or pid).
     std::optional<ContainerInfo> describe(const StartFacts& facts);
 
     // Looks again, for what was not on disk yet or has changed since, such as the name. True if
@@ -69,9 +76,15 @@ class Registry {
     // Whether another living process is that container's init.
     [[nodiscard]] bool contested(const std::string& id, const Init& init,
                                  const std::optional<Metadata>& metadata) const;
+    // Whether the group that bears the id is one that a stranger to the container's runtime could
+    // make.
+    [[nodiscard]] bool made_by_stranger(const std::string& id, const std::string& cgroup,
+                                        const std::optional<ProcessStat>& init,
+                                        const std::optional<Metadata>& metadata) const;
 
     ProcFs proc_;
     std::vector<std::unique_ptr<MetadataSource>> sources_;
+    std::string cgroups_;
     std::map<std::string, Init> inits_;
 };
 

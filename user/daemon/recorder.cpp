@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <utility>
 
 #include "base/clock.h"
@@ -229,6 +230,20 @@ void Recorder::reject(const tw_start& start) {
     }
 }
 
+// It writes to something, and the kernel has no stream for any of it: there was none free, or it
+// was given up just now, with the run that had it first. Who was asked for by pid is not offered
+// again.
+bool Recorder::lacks_streams(const tw_start& start) const {
+    if ((start.flags & TW_START_BY_PID) != 0) return false;
+    bool wanted = false;
+    for (const tw_file& file : start.files) {
+        if (file.kind == TW_KIND_NONE || file.kind == TW_KIND_NULL) continue;
+        if (file.slot != TW_NO_SLOT && capture_.adopt(file)) return false;
+        wanted = true;
+    }
+    return wanted;
+}
+
 void Recorder::on_start(const tw_start& start) {
     // Told to a daemon that was killed before it could say so.
     if (runs_.contains(start.run)) return;
@@ -245,6 +260,14 @@ void Recorder::on_start(const tw_start& start) {
         return;
     }
     const std::string title = describe(info);
+    if (lacks_streams(start)) {
+        spdlog::error("{}: not captured yet: all {} streams are in use", title,
+                      static_cast<int>(TW_STREAMS));
+        reject(start);
+        capture_.offer_again(start);
+        wants_seed_ = true;
+        return;
+    }
     Run& run = runs_[start.run];
     run.start = start;
     run.log = open_log(std::move(info), start);
@@ -491,6 +514,24 @@ void Recorder::close_run(Run& run) {
     capture_.forget_run(run.start);
 }
 
+// Nobody asked for it, nobody can name it, it never comes again, and it has said nothing: who makes
+// a namespace a millisecond must not fill the disk with directories.
+bool Recorder::is_worthless(const Run& run) {
+    const ContainerInfo& info = run.log->info();
+    return run.ended_at != 0 && (run.start.flags & TW_START_BY_PID) == 0 &&
+           is_of_one_start(info.id) &&
+           std::all_of(info.streams.begin(), info.streams.end(),
+                       [](const StreamCounters& stream) { return stream.bytes == 0; });
+}
+
+void Recorder::remove(const std::string& id) {
+    unsaved_.erase(id);
+    const std::string directory = layout::container_directory(store_.path(), id);
+    std::error_code error;
+    std::filesystem::remove_all(directory, error);
+    if (error) spdlog::error("{}: removing it: {}", directory, error.message());
+}
+
 void Recorder::finish(const std::vector<std::uint64_t>& runs, const StreamsLook& look) {
     for (const std::uint64_t key : runs) {
         const auto run = runs_.find(key);
@@ -499,7 +540,13 @@ void Recorder::finish(const std::vector<std::uint64_t>& runs, const StreamsLook&
         hand_on_streams(key, run->second, look);
         finish_run(key, run->second, look);
         close_run(run->second);
+        const std::weak_ptr<ContainerLog> log = run->second.log;
+        const std::string id = run->second.log->info().id;
+        const bool forget = is_worthless(run->second);
         runs_.erase(run);
+        if (!log.expired()) continue;
+        logs_.erase(id);
+        if (forget) remove(id);
     }
 }
 

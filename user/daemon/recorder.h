@@ -168,6 +168,7 @@ class Recorder : public CaptureSink {
     void watch(const Run& run);
     std::shared_ptr<ContainerLog> restore_log(ContainerInfo info, std::uint32_t run);
     void restore(ContainerInfo info, Checkpoint checkpoint);
+    [[nodiscard]] bool lacks_streams(const tw_start& start) const;
     void reject(const tw_start& start);
     void save(ContainerLog& log);
     void save_owed();
@@ -182,6 +183,8 @@ class Recorder : public CaptureSink {
     void hand_on_streams(std::uint64_t key, Run& run, const StreamsLook& look);
     void finish_run(std::uint64_t key, Run& run, const StreamsLook& look);
     void close_run(Run& run);
+    static bool is_worthless(const Run& run);
+    void remove(const std::string& id);
 
     Capture& capture_;
     Store& store_;
