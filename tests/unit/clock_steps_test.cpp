@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "daemon/recorder.h"
+#include "daemon/container_log.h"
 #include "entries.h"
 #include "read/log_reader.h"
 #include "store/store.h"
