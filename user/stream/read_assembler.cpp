@@ -41,6 +41,11 @@ constexpr std::uint64_t far_share = 10;
 constexpr std::uint64_t compare_ns = 100;  // of one write, out of the cache
 constexpr std::size_t last_searches = 64;  // beyond that share, at the end of a stream
 
+// What is kept of writes that are over, for those to come: a stream's allocator would otherwise be
+// asked with each. No more than 64 KiB, of a stream that is busy.
+constexpr std::size_t most_spare = 64;
+constexpr std::size_t most_spare_bytes = 1024;
+
 // Agreement of fewer bytes may be chance, of more is no more certain.
 constexpr std::size_t telling_length = 8;
 constexpr std::size_t most_compared = 64;
@@ -82,13 +87,20 @@ void ReadAssembler::written(std::uint64_t position, std::string_view bytes, std:
     now_ = std::max(now_, last_time_);
     if (length == 0) return;
     bytes = bytes.substr(0, length);
-    Write write{.position = static_cast<std::int64_t>(position) + shift_,
-                .length = length,
-                .bytes = std::string(bytes),
-                .reason = reason,
-                .time = origin.time,
-                .writer = origin.writer,
-                .comm = std::string(origin.writer.comm)};
+    Writes recorded;
+    if (spare_.empty()) {
+        recorded.emplace_back();
+    } else {
+        recorded.splice(recorded.end(), spare_, spare_.begin());
+    }
+    Write& write = recorded.front();
+    write.position = static_cast<std::int64_t>(position) + shift_;
+    write.length = length;
+    write.bytes.assign(bytes);
+    write.reason = reason;
+    write.time = origin.time;
+    write.writer = origin.writer;
+    write.comm.assign(origin.writer.comm);
     for (const Early& early : early_) {
         if (write.position < early.position) {
             write.position += static_cast<std::int64_t>(early.length);
@@ -97,7 +109,7 @@ void ReadAssembler::written(std::uint64_t position, std::string_view bytes, std:
     held_bytes_ += write.bytes.size();
     auto place = writes_.end();
     while (place != writes_.begin() && std::prev(place)->position > write.position) --place;
-    writes_.insert(place, std::move(write));
+    writes_.splice(place, recorded);
     if (!reads_.empty()) hand_on(Wait::for_writes);
     if (held_bytes_ > more_than_a_pipe && reads_.empty()) {
         if (is_read_) {
@@ -175,10 +187,10 @@ void ReadAssembler::align(std::string_view next_bytes) {
         searched_ += next_bytes.size();
     }
     const std::string_view telling = next_bytes.substr(0, most_compared);
-    for (std::size_t i = 0; i < std::min(writes_.size(), swap_window); ++i) {
-        const auto at = find(writes_[i].bytes, telling);
-        if (at) return align_to(here() - static_cast<std::int64_t>(*at), writes_[i]);
-        searched_ += writes_[i].bytes.size();
+    for (auto write = writes_.begin(); write != window_end(); ++write) {
+        const auto at = find(write->bytes, telling);
+        if (at) return align_to(here() - static_cast<std::int64_t>(*at), *write);
+        searched_ += write->bytes.size();
     }
     // By the counts, then.
     aligned_ = searched_ > most_searched;
@@ -245,7 +257,7 @@ void ReadAssembler::forget_late_writes(std::string_view next_bytes) {
         held_bytes_ -= first.bytes.size();
         first.drop_front(late);
         held_bytes_ += first.bytes.size();
-        if (first.length == 0) writes_.pop_front();
+        if (first.length == 0) drop_write(writes_.begin());
     }
 }
 
@@ -255,7 +267,7 @@ void ReadAssembler::forget_late_writes(std::string_view next_bytes) {
 void ReadAssembler::forget_writes() {
     while (held_bytes_ > more_than_a_pipe && !writes_.empty()) {
         held_bytes_ -= writes_.front().bytes.size();
-        writes_.pop_front();
+        drop_write(writes_.begin());
     }
 }
 
@@ -273,9 +285,8 @@ void ReadAssembler::forget_early() {
 
 // Makes the write current; those before it were recorded too early and come after it, and so do
 // those that are still on their way here: records need not come in the order of their positions.
-void ReadAssembler::take_write(std::size_t index) {
+void ReadAssembler::take_write(Writes::iterator taken) {
     held_bytes_ -= current_.bytes.size();
-    const auto taken = writes_.begin() + static_cast<std::ptrdiff_t>(index);
     forget_early();
     std::uint64_t known = 0;
     for (auto before = writes_.begin(); before != taken; ++before) {
@@ -286,10 +297,25 @@ void ReadAssembler::take_write(std::size_t index) {
         if (early_.size() == most_early) early_.pop_front();
         early_.push_back({taken->position, taken->length});
     }
-    current_ = std::move(*taken);
+    std::swap(current_, *taken);
     current_.position = here();
     seen_.clear();
-    writes_.erase(taken);
+    drop_write(taken);
+}
+
+// Takes it out of those that wait; returns the next.
+ReadAssembler::Writes::iterator ReadAssembler::drop_write(Writes::iterator write) {
+    if (spare_.size() == most_spare || write->bytes.capacity() > most_spare_bytes) {
+        return writes_.erase(write);
+    }
+    const auto next = std::next(write);
+    spare_.splice(spare_.begin(), writes_, write);
+    return next;
+}
+
+// Of those that may have swapped places.
+ReadAssembler::Writes::iterator ReadAssembler::window_end() {
+    return writes_.size() <= swap_window ? writes_.end() : std::next(writes_.begin(), swap_window);
 }
 
 // Finds the write that the next bytes are of and makes it current. False: it may still come.
@@ -315,52 +341,50 @@ bool ReadAssembler::choose_write(std::string_view next_bytes, std::uint64_t time
         seen_.clear();
         return true;
     }
-    if (const auto index = find_write(next_bytes, time, wait)) {
-        take_write(*index);
+    if (const auto write = find_write(next_bytes, time, wait); write != writes_.end()) {
+        take_write(write);
         in_doubt_ = false;
         return true;
     }
     // A write that was recorded late may still come, or the writer has changed its bytes.
     if (wait == Wait::for_writes && !next_bytes.empty()) return false;
-    take_write(0);
+    take_write(writes_.begin());
     // Where all are one thread's, that one has changed its bytes. Of several none is known: another
     // one that was not recorded yet may be meant, and then the next ones, too, are not what they
     // seem to be.
-    const auto others =
-        writes_.begin() + static_cast<std::ptrdiff_t>(std::min(writes_.size(), swap_window));
-    in_doubt_ = !next_bytes.empty() &&
-                (in_doubt_ || std::any_of(writes_.begin(), others, [this](const Write& write) {
-                     return write.writer.tid != current_.writer.tid;
-                 }));
+    in_doubt_ =
+        !next_bytes.empty() &&
+        (in_doubt_ || std::any_of(writes_.begin(), window_end(), [this](const Write& write) {
+             return write.writer.tid != current_.writer.tid;
+         }));
     if (in_doubt_) current_.forget_writer();
     return true;
 }
 
 // That agrees with the bytes: among those that may have swapped places, then among those that were
 // recorded long after they went into the pipe.
-std::optional<std::size_t> ReadAssembler::find_write(std::string_view next_bytes,
-                                                     std::uint64_t time, Wait wait) {
-    const std::size_t window = std::min(writes_.size(), swap_window);
-    for (std::size_t i = 0; i < window && !next_bytes.empty(); ++i) {
+ReadAssembler::Writes::iterator ReadAssembler::find_write(std::string_view next_bytes,
+                                                          std::uint64_t time, Wait wait) {
+    const auto window = window_end();
+    for (auto write = writes_.begin(); write != window && !next_bytes.empty(); ++write) {
         // Of a write without bytes nothing can be said against its being the next.
-        if (i > 0 && writes_[i].bytes.empty()) continue;
-        if (agree(writes_[i], next_bytes)) return i;
+        if (write != writes_.begin() && write->bytes.empty()) continue;
+        if (agree(*write, next_bytes)) return write;
     }
     if (writes_.size() <= swap_window || writes_.size() > far_window ||
         next_bytes.size() < telling_length ||
         (wait == Wait::for_writes && now_ < time + far_wait_ns)) {
-        return std::nullopt;
+        return writes_.end();
     }
     if (now_ < next_far_search_) {
-        if (last_searches_ == 0) return std::nullopt;
+        if (last_searches_ == 0) return writes_.end();
         --last_searches_;
     }
     next_far_search_ = now_ + writes_.size() * compare_ns * far_share;
     // The first one, as one and the same writer may have written the same again.
-    for (std::size_t i = swap_window; i < writes_.size(); ++i) {
-        if (writes_[i].bytes.size() >= telling_length && agree(writes_[i], next_bytes)) return i;
-    }
-    return std::nullopt;
+    return std::find_if(window, writes_.end(), [&](const Write& write) {
+        return write.bytes.size() >= telling_length && agree(write, next_bytes);
+    });
 }
 
 // Bytes of the current write, of which more is to come.
@@ -405,7 +429,7 @@ std::uint64_t ReadAssembler::hand_on_written(std::uint64_t length, GapReason rea
         if (current_.length == 0) {
             forget_late_writes({});
             if (!writes_.empty() && writes_.front().position == here()) {
-                take_write(0);
+                take_write(writes_.begin());
             } else {
                 // Lost on its way here as well, or not recorded yet: a reader may be faster than
                 // the writer is recorded.

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <list>
 #include <map>
 #include <optional>
 #include <string>
@@ -59,6 +60,7 @@ class ReadAssembler : public Assembler {
         GapReason reason = GapReason::ring_full;
         std::uint64_t time = 0;
     };
+    using Writes = std::list<Write>;
     // A write that was taken before others that were counted before it and have not come yet.
     struct Early {
         std::int64_t position;  // where it was counted, after those that were taken before
@@ -71,9 +73,10 @@ class ReadAssembler : public Assembler {
 
     std::size_t attribute(std::string_view bytes, std::uint64_t time, Wait wait);
     bool choose_write(std::string_view next_bytes, std::uint64_t time, Wait wait);
-    std::optional<std::size_t> find_write(std::string_view next_bytes, std::uint64_t time,
-                                          Wait wait);
-    void take_write(std::size_t index);
+    Writes::iterator find_write(std::string_view next_bytes, std::uint64_t time, Wait wait);
+    void take_write(Writes::iterator taken);
+    Writes::iterator drop_write(Writes::iterator write);
+    [[nodiscard]] Writes::iterator window_end();
     void forget_writes();
     void forget_early();
     void forget_late_writes(std::string_view next_bytes);
@@ -110,7 +113,8 @@ class ReadAssembler : public Assembler {
     std::uint64_t debt_ = 0;               // bytes handed on whose write was not known yet
     bool is_read_ = false;                 // and who does that is counted
     bool nobody_reads_ = false;            // writes are handed on at once
-    std::deque<Write> writes_;             // not handed on, by position; all behind current_
+    Writes writes_;                        // not handed on, by position; all behind current_
+    Writes spare_;                         // their memory serves those to come
     Write current_;                        // what is left of the write that the next bytes are of
     std::string seen_;                     // the last bytes before next_, if read and also its own
     std::map<std::uint64_t, Read> reads_;  // disjoint, all at or after next_
