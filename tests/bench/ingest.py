@@ -14,19 +14,18 @@ from processes import cpu_seconds, wait_until_idle
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-    """Lines, how many of them a write(2) has, and how many are written in all: so many that it takes
-    some half a second, for who is fast more of them."""
+    """Lines, how many of them a write(2) has, and how many are written in all: a second's work, or more,
+    for dockerd."""
     size: int
     block: int
     what: str
-    slow: int
-    fast: int
+    count: int
 
 
-LOADS = (Load(100, 655, "lines of 100 B, in blocks of 64 KiB", 150_000, 1_500_000),
-         Load(100, 1, "lines of 100 B, one write a line", 150_000, 500_000),
-         Load(16384, 4, "lines of 16 KiB, in blocks of 64 KiB", 5_000, 15_000),
-         Load(2, 32768, "lines of 2 B, in blocks of 64 KiB", 150_000, 3_000_000))
+LOADS = (Load(100, 655, "lines of 100 B, in blocks of 64 KiB", 1_500_000),
+         Load(100, 1, "lines of 100 B, one write a line", 750_000),
+         Load(16384, 4, "lines of 16 KiB, in blocks of 64 KiB", 15_000),
+         Load(2, 32768, "lines of 2 B, in blocks of 64 KiB", 3_000_000))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,9 +35,6 @@ class Logger:
     driver: str
     options: tuple = ()  # of the container
     twinlog: tuple = None  # of twinlog run
-
-    def fast(self):
-        return self.twinlog is not None or self.driver == "none"
 
 
 # No rotation with any of them: json-file and podman know none unless they are told.
@@ -101,7 +97,7 @@ def run(logger, load, printers, dockerd, scaled):
         waited_for = [pids[0] for pids in watched.values()]
         wait_until_idle(*waited_for)
         before = {who: sum(map(cpu_seconds, pids)) for who, pids in watched.items()}
-        count = scaled(load.fast if logger.fast() else load.slow) // len(printers)
+        count = scaled(load.count) // len(printers)
         begun = time.monotonic()
         for printer in printers:
             printer.order(load.size, min(load.block, count), count)

@@ -9,8 +9,6 @@ from printer import DockerPrinter, lines_in, wait_until_recorded
 
 LINES = 100_000
 SIZE = 501
-# dockerd tries each line in earnest with some of these, and needs its time.
-MOST = 2
 
 
 def closed_port(kind):
@@ -55,7 +53,7 @@ def measure(bench):
     # Each container's log has room for all of it.
     with daemon("--max-size", "-1") as twinlog:
         samples = {}
-        for _ in bench.rounds("loss", MOST):
+        for _ in bench.rounds("loss"):
             for name, (driver, how) in cases().items():
                 say(f"  {name}")
                 samples.setdefault(name, []).append(kept(bench.docker, twinlog, driver, how, count))

@@ -1,5 +1,6 @@
 """`docker logs` and `twinlog logs`, of the same lines."""
 
+import itertools
 import os
 import pathlib
 import subprocess
@@ -13,7 +14,6 @@ from printer import DockerPrinter, wait_until_recorded
 
 LINE = 100
 LINES = 2_000_000
-MOST = 3  # times that all of it is read: dockerd needs a minute for a GB
 
 
 def seconds_of(*argv):
@@ -36,12 +36,12 @@ def measure(bench):
     """As dockerd and twinlog keep them, each in one file."""
     with daemon("--max-size", "-1") as twinlog:
         for driver in ("json-file", "local"):
-            compare(bench, twinlog, driver)
+            compare(bench, twinlog, driver, LINES)
         measure_follow(bench, twinlog)
 
 
-def compare(bench, twinlog, driver):
-    docker, count = bench.docker, bench.scaled(LINES)
+def compare(bench, twinlog, driver, lines):
+    docker, count = bench.docker, bench.scaled(lines)
     say(f"reading, {driver}: writing {number(count)} lines")
     printer = DockerPrinter(docker, driver, "--log-opt", "max-size=100g")
     # At a pace that leaves no gaps: what is read must be the same.
@@ -54,11 +54,11 @@ def compare(bench, twinlog, driver):
     ours = [harness.TWINLOG, "logs", "--store", twinlog.store]
     last = twinlog("logs", "-t", "-n", "1000", printer.container).stdout
     since = last.split(maxsplit=1)[0].decode()
-    for what, options, times in (("all", (), min(bench.repeats, MOST)), ("all, -t", ("-t",), min(bench.repeats, MOST)),
-                                 ("--tail 100", ("--tail", "100"), bench.repeats),
-                                 ("--since the last 1000", ("--since", since), bench.repeats)):
+    for what, options in (("all", ()), ("all, -t", ("-t",)), ("--tail 100", ("--tail", "100")),
+                          ("--since the last 1000", ("--since", since))):
         say(f"reading, {driver}, {what}")
-        base, mine = interleaved(times, [*theirs, *options, printer.container], [*ours, *options, printer.container])
+        base, mine = interleaved(bench.repeats, [*theirs, *options, printer.container],
+                                 [*ours, *options, printer.container])
         bench.figures.compare("reading", f"{number(count)} lines of {LINE} B, {what}", "s",
                               (f"docker logs, {driver}", base), ("twinlog logs", mine),
                               panel=f"reading, {what}" if what in ("all", "--tail 100") else None)
@@ -96,29 +96,29 @@ def measure_follow(bench, twinlog):
         os.mkfifo(fifo)
         container = docker.start("sh", "-c", "exec 3<>/fifo/fifo; echo begun; while read l <&3; do echo $l; done",
                                  options=("-v", f"{directory}:/fifo"))
+        words = itertools.count()
+        followers = {"docker logs -f": lambda: docker.popen("logs", "-f", container, stdout=subprocess.PIPE),
+                     "twinlog logs -f": lambda: twinlog.follow(container)}
+        samples = {name: [] for name in followers}
         with open(fifo, "r+b", buffering=0) as end:
-            samples = []
-            for follower in (docker.popen("logs", "-f", container, stdout=subprocess.PIPE),
-                             twinlog.follow(container)):
-                say("reading, follow")
-                samples.append(delays(follower, end, b"begun\n", 20 * bench.repeats))
-        bench.figures.compare("reading", "-f: from the write to the line", "ms", ("docker logs -f", samples[0]),
-                              ("twinlog logs -f", samples[1]))
+            for _ in bench.rounds("reading, follow"):
+                for name, follow in followers.items():
+                    samples[name] += delays(follow(), end, words, 20)
+        bench.figures.compare("reading", "-f: from the write to the line", "ms", *samples.items())
         docker("rm", "-f", container)
 
 
-def delays(follower, end, first, count):
+def delays(follower, end, words, count):
     """Milliseconds from a word that somebody is to print until a follower shows it; ends the follower.
-    first: the line that says that it follows."""
-    while harness.read_line(follower.stdout) != first:
-        pass
+    words: never the same one, as a follower begins with what others have asked for. The first tells
+    that it follows."""
     taken = []
-    for i in range(count):
+    for word in itertools.islice(words, count + 1):
         begun = time.monotonic()
-        end.write(b"%d\n" % i)
-        while harness.read_line(follower.stdout) != b"%d\n" % i:
+        end.write(b"%d\n" % word)
+        while harness.read_line(follower.stdout) != b"%d\n" % word:
             pass
         taken.append(1000 * (time.monotonic() - begun))
     follower.kill()
     follower.communicate()
-    return taken
+    return taken[1:]

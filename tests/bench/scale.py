@@ -3,6 +3,7 @@ follower shows a line, and how long the daemon takes to find all of them when it
 have no runtime (crowd.c): a thousand of dockerd's would be a measurement of dockerd."""
 
 import contextlib
+import itertools
 import pathlib
 import statistics
 import subprocess
@@ -75,6 +76,7 @@ class Probe:
     def __init__(self, directory):
         self.cgroup = directory / "member-probe"
         self.cgroup.mkdir()
+        self.words = itertools.count()
         script = f'echo 0 >"{self.cgroup}/cgroup.procs"; exec unshare --pid --fork --kill-child sh -c "$1"'
         self.process = subprocess.Popen(["sh", "-c", script, "sh", 'while read -r l; do echo "$l"; done'],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
@@ -83,10 +85,9 @@ class Probe:
 
     def delays(self, twinlog):
         """Milliseconds from the write to the line that a follower shows."""
-        self.process.stdin.write(b"begun\n")
+        self.process.stdin.write(b"begun\n")  # its log is made with it
         harness.wait_until((twinlog.directory(self.cgroup.name) / "container.json").exists, "the probe is captured")
-        follower = twinlog.follow(self.cgroup.name, "-n", "1")
-        return delays(follower, self.process.stdin, b"begun\n", FOLLOWED)
+        return delays(twinlog.follow(self.cgroup.name), self.process.stdin, self.words, FOLLOWED)
 
     def close(self):
         self.process.stdin.close()
