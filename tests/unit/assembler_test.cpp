@@ -1,5 +1,7 @@
 // The assemblers, fed from memory: cases made by hand, and streams that a seed describes. Whatever
 // is recorded, every position of a stream comes out once and in order, as bytes or as a gap.
+#include <malloc.h>
+
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdint>
@@ -651,6 +653,51 @@ TEST_CASE("writes that never came into a pipe hide nothing of what is read") {
     CHECK(stream.out.wrong == "");
 }
 
+TEST_CASE("writes that are claimed, of next to nothing each, take no endless memory") {
+    Fed<ReadAssembler> stream(0, true);
+    stream.write(0, "first ");
+    std::uint64_t position = 6;
+    const auto claim = [&](std::uint64_t count, std::string_view bytes, std::uint64_t length) {
+        for (std::uint64_t i = 0; i < count; ++i, position += length) {
+            stream.write(position, bytes, length, GapReason::fault);
+        }
+    };
+    constexpr std::uint64_t claims = 500'000;
+    // Each in memory of its own would be four times that.
+    constexpr std::size_t most = 24U << 20U;
+    const auto heap = [] { return ::mallinfo2().uordblks; };
+    const std::size_t before = heap();
+    SECTION("of a pipe that is read") {
+        stream.read(0, "first ");
+        SECTION("without their bytes") {
+            claim(claims, "", 1);
+        }
+        SECTION("with them") {
+            claim(claims, "x", 1);
+        }
+        SECTION("with and without") {
+            for (std::uint64_t i = 0; i < claims; ++i) claim(1, i % 2 == 0 ? "" : "xy", 2);
+        }
+        CHECK(heap() < before + most);
+        stream.write(position, "second");
+        stream.read(6, "second");
+        stream.assembler.tick(stream.now + 2 * second);
+        stream.end(position + 6, 12, true);
+        // Whose it was is another matter.
+        CHECK(stream.out.text == "first second");
+    }
+    SECTION("of one that nobody reads, with and without bytes") {
+        for (std::uint64_t i = 0; i < claims; ++i) claim(1, i % 2 == 0 ? "" : "xy", 2);
+        // What does not wait any more has come out.
+        CHECK(stream.out.text.size() > position / 2);
+        stream.end(position, 0);
+        CHECK(stream.out.text.size() == position);
+        const auto there = std::count(stream.out.lost.begin(), stream.out.lost.end(), '\0');
+        CHECK(static_cast<std::uint64_t>(there) == 6 + claims);
+    }
+    CHECK(stream.out.wrong == "");
+}
+
 TEST_CASE("no more than a pipe holds waits for its writers to be known") {
     Fed<ReadAssembler> stream(0, true);
     const std::string block(1U << 22U, 'x');
@@ -931,7 +978,10 @@ TEST_CASE("a terminal that nobody reads takes no endless memory") {
     Fed<TerminalAssembler> stream;
     for (int i = 0; i < 10'000; ++i) stream.write(0, "0123456789");
     CHECK(stream.assembler.held_bytes() <= 4096 * 10);
-    stream.end(100'000);
+    const std::string block(1U << 20U, 'x');
+    for (int i = 0; i < 10; ++i) stream.write(0, block);
+    CHECK(stream.assembler.held_bytes() <= block.size());
+    stream.end(100'000 + 10 * block.size());
 }
 
 TEST_CASE("of a terminal that nobody reads the writes come out at its end") {

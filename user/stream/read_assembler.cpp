@@ -25,6 +25,10 @@ constexpr std::uint64_t stuck_ns = 1'000'000'000;
 // More than any pipe holds, so somebody reads in a way that cannot be seen.
 constexpr std::uint64_t more_than_a_pipe = 4ULL << 20;
 
+// As many as a pipe of the usual size has room for, of one byte each. Each takes some 200 bytes
+// here.
+constexpr std::size_t most_waiting = 1U << 16U;
+
 // How many writes may have been recorded in another order than they went into the pipe: 15 is what
 // was seen of 8 writers.
 constexpr std::size_t swap_window = 64;
@@ -36,14 +40,13 @@ constexpr std::size_t most_early = 64;
 // One that was preempted before it was recorded may be behind thousands of others. These are
 // compared where bytes have waited for longer than a swap takes, and for a tenth of the time.
 constexpr std::uint64_t far_wait_ns = 5'000'000;
-constexpr std::size_t far_window = 1U << 17U;
 constexpr std::uint64_t far_share = 10;
 constexpr std::uint64_t compare_ns = 100;  // of one write, out of the cache
 constexpr std::size_t last_searches = 64;  // beyond that share, at the end of a stream
 
-// What is kept of writes that are over, for those to come: a stream's allocator would otherwise be
-// asked with each. No more than 64 KiB, of a stream that is busy.
-constexpr std::size_t most_spare = 64;
+// What is kept of writes that are over, for those to come: the allocator would otherwise be asked
+// with each. No more than 64 KiB, unless they are longer than lines are.
+constexpr std::size_t most_spare = 128;
 constexpr std::size_t most_spare_bytes = 1024;
 
 // Agreement of fewer bytes may be chance, of more is no more certain.
@@ -67,12 +70,24 @@ void ReadAssembler::Write::drop_front(std::uint64_t count) {
     count = std::min(count, length);
     position += static_cast<std::int64_t>(count);
     length -= count;
-    bytes.erase(0, count);
+    bytes.drop_front(count);
 }
 
 void ReadAssembler::Write::forget_writer() {
     writer = {};
     comm.clear();
+}
+
+// Becomes both, if nothing stands between them and no byte is lost by it.
+bool ReadAssembler::Write::take_in(const Write& next) {
+    const bool whole = bytes.size() == length;
+    if (next.position != end() || !(whole || next.bytes.empty())) return false;
+    if (!whole && next.reason != reason) return false;
+    if (whole) reason = next.reason;
+    bytes.recorded += next.bytes.view();
+    length += next.length;
+    if (next.writer.tid != writer.tid) forget_writer();
+    return true;
 }
 
 Origin ReadAssembler::origin() const {
@@ -96,7 +111,8 @@ void ReadAssembler::written(std::uint64_t position, std::string_view bytes, std:
     Write& write = recorded.front();
     write.position = static_cast<std::int64_t>(position) + shift_;
     write.length = length;
-    write.bytes.assign(bytes);
+    write.bytes.recorded.assign(bytes);
+    write.bytes.dropped = 0;
     write.reason = reason;
     write.time = origin.time;
     write.writer = origin.writer;
@@ -110,17 +126,28 @@ void ReadAssembler::written(std::uint64_t position, std::string_view bytes, std:
     auto place = writes_.end();
     while (place != writes_.begin() && std::prev(place)->position > write.position) --place;
     writes_.splice(place, recorded);
-    if (!reads_.empty()) hand_on(Wait::for_writes);
-    if (held_bytes_ > more_than_a_pipe && reads_.empty()) {
+    if (writes_.size() > most_waiting) take_in_last();
+    const bool too_many = writes_.size() > most_waiting;
+    if (!reads_.empty()) hand_on(too_many ? Wait::no_longer : Wait::for_writes);
+    if ((held_bytes_ > more_than_a_pipe || too_many) && reads_.empty()) {
         if (is_read_) {
             forget_writes();
         } else {
             nobody_reads_ = true;
         }
     }
-    if (nobody_reads_) {
-        hand_on_written(std::numeric_limits<std::uint64_t>::max(), reason, last_time_, Holes::stop);
+    if (!nobody_reads_) return;
+    if (writes_.size() > most_waiting) {
+        const std::int64_t known = std::max<std::int64_t>(writes_.back().end() - here(), 0);
+        hand_on_written(static_cast<std::uint64_t>(known), reason, last_time_, Holes::pass);
     }
+    hand_on_written(std::numeric_limits<std::uint64_t>::max(), reason, last_time_, Holes::stop);
+}
+
+// A program can claim more writes than a pipe holds bytes. The last ones become one.
+void ReadAssembler::take_in_last() {
+    const auto last = std::prev(writes_.end());
+    if (std::prev(last)->take_in(*last)) writes_.pop_back();
 }
 
 void ReadAssembler::read(std::uint64_t position, std::string_view bytes, std::uint64_t length,
@@ -138,7 +165,7 @@ void ReadAssembler::read(std::uint64_t position, std::string_view bytes, std::ui
         part.drop_front(attribute(part.bytes, time, Wait::for_writes));
     }
     if (!part.bytes.empty()) {
-        hold(part.position, Read{part.bytes.size(), std::string(part.bytes), reason, time});
+        hold(part.position, Read{part.bytes.size(), {std::string(part.bytes)}, reason, time});
     }
     if (part.length > part.bytes.size()) {
         hold(part.position + part.bytes.size(),
@@ -149,21 +176,32 @@ void ReadAssembler::read(std::uint64_t position, std::string_view bytes, std::ui
 
 // A daemon that takes over is told again what the one before it had heard: the read that brings
 // more stays.
+bool ReadAssembler::brings_more(std::uint64_t position, const Read& read) {
+    const auto known = reads_.find(position);
+    if (known == reads_.end()) return true;
+    if (read.bytes.size() <= known->second.bytes.size()) return false;
+    held_bytes_ -= known->second.bytes.size();
+    reads_.erase(known);
+    return true;
+}
+
 void ReadAssembler::hold(std::uint64_t position, Read read) {
-    const std::uint64_t bytes = read.bytes.size();
-    const auto [place, is_new] = reads_.try_emplace(position, std::move(read));
-    if (!is_new) {
-        Read& known = place->second;
-        if (bytes <= known.bytes.size()) return;
-        held_bytes_ -= known.bytes.size();
-        known = std::move(read);
-    }
-    held_bytes_ += bytes;
+    if (!brings_more(position, read)) return;
+    held_bytes_ += read.bytes.size();
+    reads_.emplace(position, std::move(read));
+}
+
+// What is left of a read that was held.
+void ReadAssembler::hold_rest(Reads::node_type read) {
+    if (!brings_more(next_, read.mapped())) return;
+    held_bytes_ += read.mapped().bytes.size();
+    read.key() = next_;
+    reads_.insert(std::move(read));
 }
 
 bool ReadAssembler::agree(const Write& write, std::string_view bytes) const {
     const std::size_t common = std::min(write.bytes.size(), bytes.size());
-    return std::memcmp(write.bytes.data(), bytes.data(), common) == 0;
+    return std::memcmp(write.bytes.view().data(), bytes.data(), common) == 0;
 }
 
 void ReadAssembler::shift_writes(std::int64_t distance) {
@@ -182,13 +220,15 @@ void ReadAssembler::align(std::string_view next_bytes) {
     };
     const Write& first = writes_.front();
     if (first.bytes.size() >= telling_length) {
-        const auto at = find(next_bytes, std::string_view(first.bytes).substr(0, most_compared));
+        const auto at = find(next_bytes, first.bytes.view().substr(0, most_compared));
         if (at) return align_to(here() + static_cast<std::int64_t>(*at), first);
         searched_ += next_bytes.size();
     }
     const std::string_view telling = next_bytes.substr(0, most_compared);
-    for (auto write = writes_.begin(); write != window_end(); ++write) {
-        const auto at = find(write->bytes, telling);
+    std::size_t tried = 0;
+    for (auto write = writes_.begin(); write != writes_.end() && tried < swap_window; ++write) {
+        ++tried;
+        const auto at = find(write->bytes.view(), telling);
         if (at) return align_to(here() - static_cast<std::int64_t>(*at), *write);
         searched_ += write->bytes.size();
     }
@@ -234,7 +274,7 @@ bool ReadAssembler::seen_refutes_counts() const {
         const std::int64_t to =
             std::min(here(), write.position + static_cast<std::int64_t>(write.bytes.size()));
         return from < to && seen_.compare(static_cast<std::size_t>(from - begin),
-                                          static_cast<std::size_t>(to - from), write.bytes,
+                                          static_cast<std::size_t>(to - from), write.bytes.view(),
                                           static_cast<std::size_t>(from - write.position),
                                           static_cast<std::size_t>(to - from)) != 0;
     };
@@ -265,7 +305,7 @@ void ReadAssembler::forget_late_writes(std::string_view next_bytes) {
 // there. A write is what a system call says that it has done, and a program has ways to make one
 // say so that has done nothing or something else.
 void ReadAssembler::forget_writes() {
-    while (held_bytes_ > more_than_a_pipe && !writes_.empty()) {
+    while (!writes_.empty() && (held_bytes_ > more_than_a_pipe || writes_.size() > most_waiting)) {
         held_bytes_ -= writes_.front().bytes.size();
         drop_write(writes_.begin());
     }
@@ -305,7 +345,7 @@ void ReadAssembler::take_write(Writes::iterator taken) {
 
 // Takes it out of those that wait; returns the next.
 ReadAssembler::Writes::iterator ReadAssembler::drop_write(Writes::iterator write) {
-    if (spare_.size() == most_spare || write->bytes.capacity() > most_spare_bytes) {
+    if (spare_.size() == most_spare || write->bytes.recorded.capacity() > most_spare_bytes) {
         return writes_.erase(write);
     }
     const auto next = std::next(write);
@@ -313,9 +353,14 @@ ReadAssembler::Writes::iterator ReadAssembler::drop_write(Writes::iterator write
     return next;
 }
 
-// Of those that may have swapped places.
-ReadAssembler::Writes::iterator ReadAssembler::window_end() {
-    return writes_.size() <= swap_window ? writes_.end() : std::next(writes_.begin(), swap_window);
+// Of those that may have swapped places with the current one some are another thread's.
+bool ReadAssembler::others_write() const {
+    std::size_t looked_at = 0;
+    for (const Write& write : writes_) {
+        if (write.writer.tid != current_.writer.tid) return true;
+        if (++looked_at == swap_window) break;
+    }
+    return false;
 }
 
 // Finds the write that the next bytes are of and makes it current. False: it may still come.
@@ -352,11 +397,7 @@ bool ReadAssembler::choose_write(std::string_view next_bytes, std::uint64_t time
     // Where all are one thread's, that one has changed its bytes. Of several none is known: another
     // one that was not recorded yet may be meant, and then the next ones, too, are not what they
     // seem to be.
-    in_doubt_ =
-        !next_bytes.empty() &&
-        (in_doubt_ || std::any_of(writes_.begin(), window_end(), [this](const Write& write) {
-             return write.writer.tid != current_.writer.tid;
-         }));
+    in_doubt_ = !next_bytes.empty() && (in_doubt_ || others_write());
     if (in_doubt_) current_.forget_writer();
     return true;
 }
@@ -365,14 +406,14 @@ bool ReadAssembler::choose_write(std::string_view next_bytes, std::uint64_t time
 // recorded long after they went into the pipe.
 ReadAssembler::Writes::iterator ReadAssembler::find_write(std::string_view next_bytes,
                                                           std::uint64_t time, Wait wait) {
-    const auto window = window_end();
-    for (auto write = writes_.begin(); write != window && !next_bytes.empty(); ++write) {
+    auto write = writes_.begin();
+    for (std::size_t i = 0; i < swap_window && write != writes_.end() && !next_bytes.empty();
+         ++i, ++write) {
         // Of a write without bytes nothing can be said against its being the next.
-        if (write != writes_.begin() && write->bytes.empty()) continue;
+        if (i > 0 && write->bytes.empty()) continue;
         if (agree(*write, next_bytes)) return write;
     }
-    if (writes_.size() <= swap_window || writes_.size() > far_window ||
-        next_bytes.size() < telling_length ||
+    if (writes_.size() <= swap_window || next_bytes.size() < telling_length ||
         (wait == Wait::for_writes && now_ < time + far_wait_ns)) {
         return writes_.end();
     }
@@ -382,7 +423,7 @@ ReadAssembler::Writes::iterator ReadAssembler::find_write(std::string_view next_
     }
     next_far_search_ = now_ + writes_.size() * compare_ns * far_share;
     // The first one, as one and the same writer may have written the same again.
-    return std::find_if(window, writes_.end(), [&](const Write& write) {
+    return std::find_if(write, writes_.end(), [&](const Write& write) {
         return write.bytes.size() >= telling_length && agree(write, next_bytes);
     });
 }
@@ -392,7 +433,7 @@ void ReadAssembler::see(std::string_view bytes) {
     const std::size_t before = bytes.size() - std::min(bytes.size(), most_compared);
     const std::string_view last = bytes.substr(before);
     if (bytes.size() > current_.bytes.size() ||
-        current_.bytes.compare(before, last.size(), last) != 0) {
+        current_.bytes.view().compare(before, last.size(), last) != 0) {
         seen_.clear();
         return;
     }
@@ -456,7 +497,7 @@ std::uint64_t ReadAssembler::hand_on_written(std::uint64_t length, GapReason rea
             const std::uint64_t count = std::min<std::uint64_t>(current_.bytes.size(), length);
             next_ += count;
             length -= count;
-            sink_.on_bytes(position, std::string_view(current_.bytes).substr(0, count), origin());
+            sink_.on_bytes(position, current_.bytes.view().substr(0, count), origin());
             held_bytes_ -= count;
             current_.drop_front(count);
             continue;
@@ -484,15 +525,15 @@ void ReadAssembler::hand_on(Wait wait) {
             hold(next_, Read{until - next_, {}, GapReason::ring_full, last_time_});
             continue;
         }
-        Read read = std::move(first->second);
         const std::uint64_t position = first->first;
-        reads_.erase(first);
+        auto held = reads_.extract(first);
+        Read& read = held.mapped();
         held_bytes_ -= read.bytes.size();
         if (position < next_) {
             const std::uint64_t known = std::min(next_ - position, read.length);
             read.length -= known;
-            if (!read.bytes.empty()) read.bytes.erase(0, known);
-            if (read.length > 0) hold(next_, std::move(read));
+            read.bytes.drop_front(known);
+            if (read.length > 0) hold_rest(std::move(held));
             continue;
         }
         if (read.bytes.empty()) {
@@ -500,14 +541,14 @@ void ReadAssembler::hand_on(Wait wait) {
                 hand_on_written(read.length, read.reason, read.time,
                                 wait == Wait::for_writes ? Holes::pass_settled : Holes::pass);
             if (read.length == 0) continue;
-            hold(next_, std::move(read));
+            hold_rest(std::move(held));
             return;
         }
-        const std::size_t done = attribute(read.bytes, read.time, wait);
+        const std::size_t done = attribute(read.bytes.view(), read.time, wait);
         if (done == read.length) continue;
         read.length -= done;
-        read.bytes.erase(0, done);
-        hold(next_, std::move(read));
+        read.bytes.drop_front(done);
+        hold_rest(std::move(held));
         return;
     }
 }

@@ -3,6 +3,7 @@
 // reads. Since both count the same positions, nothing comes twice.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <list>
@@ -41,25 +42,44 @@ class ReadAssembler : public Assembler {
     [[nodiscard]] std::uint64_t held_bytes() const override { return held_bytes_; }
 
  private:
+    // Of which the front goes piece by piece.
+    struct Bytes {
+        std::string recorded;
+        std::size_t dropped = 0;
+
+        [[nodiscard]] std::string_view view() const {
+            return std::string_view(recorded).substr(dropped);
+        }
+        [[nodiscard]] std::size_t size() const { return recorded.size() - dropped; }
+        [[nodiscard]] bool empty() const { return size() == 0; }
+        void drop_front(std::uint64_t count) {
+            dropped = std::min<std::uint64_t>(dropped + count, recorded.size());
+        }
+    };
     struct Write {
         // As the reader counts; before 0 for what went through the pipe before it was found.
         std::int64_t position = 0;
         std::uint64_t length = 0;
-        std::string bytes;  // its first ones
+        Bytes bytes;  // its first ones
         GapReason reason = GapReason::ring_full;
         std::uint64_t time = 0;
         Writer writer;  // its comm is the string below
         std::string comm;
 
+        [[nodiscard]] std::int64_t end() const {
+            return position + static_cast<std::int64_t>(length);
+        }
         void drop_front(std::uint64_t count);
         void forget_writer();
+        bool take_in(const Write& next);
     };
     struct Read {
         std::uint64_t length = 0;
-        std::string bytes;  // empty: a hole
+        Bytes bytes;  // empty: a hole
         GapReason reason = GapReason::ring_full;
         std::uint64_t time = 0;
     };
+    using Reads = std::map<std::uint64_t, Read>;
     using Writes = std::list<Write>;
     // A write that was taken before others that were counted before it and have not come yet.
     struct Early {
@@ -76,8 +96,9 @@ class ReadAssembler : public Assembler {
     Writes::iterator find_write(std::string_view next_bytes, std::uint64_t time, Wait wait);
     void take_write(Writes::iterator taken);
     Writes::iterator drop_write(Writes::iterator write);
-    [[nodiscard]] Writes::iterator window_end();
     void forget_writes();
+    void take_in_last();
+    [[nodiscard]] bool others_write() const;
     void forget_early();
     void forget_late_writes(std::string_view next_bytes);
     void see(std::string_view bytes);
@@ -87,6 +108,8 @@ class ReadAssembler : public Assembler {
     void align(std::string_view next_bytes);
     void align(const StreamEnds& looked);
     void hold(std::uint64_t position, Read read);
+    void hold_rest(Reads::node_type read);
+    bool brings_more(std::uint64_t position, const Read& read);
     void hand_on(Wait wait);
     std::uint64_t hand_on_written(std::uint64_t length, GapReason reason, std::uint64_t time,
                                   Holes holes);
@@ -108,20 +131,20 @@ class ReadAssembler : public Assembler {
     std::uint64_t settled_read_ = 0;
     std::int64_t shift_ = 0;  // what the count of writes is behind that of reads
     bool from_start_;
-    bool aligned_;                         // shift_ is right, or seems so by the bytes
-    std::uint64_t searched_ = 0;           // bytes that did not tell
-    std::uint64_t debt_ = 0;               // bytes handed on whose write was not known yet
-    bool is_read_ = false;                 // and who does that is counted
-    bool nobody_reads_ = false;            // writes are handed on at once
-    Writes writes_;                        // not handed on, by position; all behind current_
-    Writes spare_;                         // their memory serves those to come
-    Write current_;                        // what is left of the write that the next bytes are of
-    std::string seen_;                     // the last bytes before next_, if read and also its own
-    std::map<std::uint64_t, Read> reads_;  // disjoint, all at or after next_
-    std::deque<Early> early_;              // in the order in which they were taken
-    bool in_doubt_ = false;                // the last write taken was not known by its bytes
-    std::size_t last_searches_ = 0;        // how many more need not wait for that
-    std::uint64_t next_far_search_ = 0;    // not before; as now_
+    bool aligned_;                       // shift_ is right, or seems so by the bytes
+    std::uint64_t searched_ = 0;         // bytes that did not tell
+    std::uint64_t debt_ = 0;             // bytes handed on whose write was not known yet
+    bool is_read_ = false;               // and who does that is counted
+    bool nobody_reads_ = false;          // writes are handed on at once
+    Writes writes_;                      // not handed on, by position; all behind current_
+    Writes spare_;                       // their memory serves those to come
+    Write current_;                      // what is left of the write that the next bytes are of
+    std::string seen_;                   // the last bytes before next_, if read and also its own
+    Reads reads_;                        // disjoint, all at or after next_
+    std::deque<Early> early_;            // in the order in which they were taken
+    bool in_doubt_ = false;              // the last write taken was not known by its bytes
+    std::size_t last_searches_ = 0;      // how many more need not wait for that
+    std::uint64_t next_far_search_ = 0;  // not before; as now_
 };
 
 }  // namespace twinlog

@@ -12,8 +12,10 @@ namespace {
 // A read may be recorded before the write that it is of: that one returns a little later.
 constexpr std::uint64_t late_write_ns = 5'000'000;
 
-// Of a terminal that nobody reads no more writes get through than it has room for.
+// Of a terminal that nobody reads no more writes get through than it has room for, which is 8 KiB
+// (drivers/tty/pty.c). More is only claimed.
 constexpr std::size_t most_writes = 4096;
+constexpr std::uint64_t most_bytes = 64U << 10U;
 
 }  // namespace
 
@@ -35,7 +37,7 @@ void TerminalAssembler::written(std::uint64_t, std::string_view bytes, std::uint
     auto place = writes_.end();
     while (place != writes_.begin() && std::prev(place)->time > write.time) --place;
     writes_.insert(place, std::move(write));
-    if (writes_.size() > most_writes) {
+    while (writes_.size() > most_writes || (held_bytes_ > most_bytes && writes_.size() > 1)) {
         held_bytes_ -= writes_.front().bytes.size();
         writes_.pop_front();
     }
