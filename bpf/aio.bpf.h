@@ -44,7 +44,7 @@ struct submission {
 	u32 count;
 	u32 size, tail;
 	u32 from;	/* how far before the newest event the search begins */
-	u32 left;	/* of what may be copied */
+	struct allowance left;
 	bool compat;
 	struct aio_request request;
 	struct aio_event event;
@@ -91,6 +91,7 @@ static long note_request(u32 index, void *unused)
 	struct tw_stream stream;
 	struct file *file;
 	u32 narrow = 0;
+	bool list;
 
 	if (!call)
 		return 1;
@@ -116,10 +117,10 @@ static long note_request(u32 index, void *unused)
 	/* It stands in memory of the program, which may claim what it likes. */
 	if (call->result <= 0 || call->result > MAX_RW_COUNT)
 		return 0;
-	if (!may_copy(&call->left, &stream, call->result))
-		return 0;
-	emit_list(&stream, TW_DATA, call->request.buffer, call->request.bytes, call->result,
-		  call->request.opcode == AIO_PWRITEV, call->compat);
+	list = call->request.opcode == AIO_PWRITEV;
+	if (may_copy(&call->left, &stream, call->result, list ? call->request.bytes : 1))
+		emit_list(&stream, TW_DATA, call->request.buffer, call->request.bytes, call->result, list,
+			  call->compat);
 	return 0;
 }
 
@@ -134,7 +135,7 @@ static __always_inline void aio_submitted(u64 context, u64 requests, u64 count, 
 	call->ring = context;
 	call->requests = requests;
 	call->compat = compat;
-	call->left = MAX_RW_COUNT;
+	call->left = one_call();
 	call->size = ring.size;
 	call->tail = ring.tail % ring.size;
 	call->count = count > AIO_MOST_REQUESTS ? AIO_MOST_REQUESTS : count;

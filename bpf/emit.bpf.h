@@ -15,6 +15,9 @@ enum {
 	UIO_MAXIOV = 1024,	/* include/uapi/linux/uio.h */
 	PID_NS_LEVELS = 64,	/* more than MAX_PID_NS_LEVEL, 32, and a power of two */
 	MAX_RW_COUNT = 0x7ffff000,	/* include/linux/fs.h */
+	/* Of one call, which may name a million of them: half a millisecond, with preemption off. Programs
+	 * that send in batches have some ten a message. */
+	MOST_BUFFERS = 16 * UIO_MAXIOV,
 };
 
 /* A size that no ring can give: the verifier wants a dynptr whether there is room or not. */
@@ -149,7 +152,8 @@ static __always_inline void fill_head(struct tw_data *head, const struct tw_stre
 	head->length = length;
 	head->pid = id >> 32;
 	head->tid = id;
-	head->ns_pid = own_ns_pid();
+	/* Of who reads nobody asks. */
+	head->ns_pid = type == TW_DATA ? own_ns_pid() : 0;
 	head->pad = 0;
 	__builtin_memcpy(head->comm, __builtin_assume_aligned(bpf_get_current_task_btf()->comm, 8),
 			 sizeof(head->comm));
@@ -181,15 +185,28 @@ static __always_inline void emit_hole(const struct tw_stream *stream, u32 type, 
 	bpf_ringbuf_submit(head, wake_up_flags());
 }
 
-/* Whether a part of a call of many parts may be copied; else it is a hole. The parts' lengths stand in
- * memory of the program, which may claim what it likes: together they get what one write may have. */
-static __always_inline bool may_copy(u32 *left, const struct tw_stream *stream, u64 length)
+/* What a call of many parts may still have copied. */
+struct allowance {
+	u32 bytes;
+	u32 buffers;
+};
+
+static __always_inline struct allowance one_call(void)
 {
-	if (length > *left) {
+	return (struct allowance){ .bytes = MAX_RW_COUNT, .buffers = MOST_BUFFERS };
+}
+
+/* Whether a part of it may be; else it is a hole. The parts' lengths stand in memory of the program, which
+ * may claim what it likes: together they get what one write may have. */
+static __always_inline bool may_copy(struct allowance *left, const struct tw_stream *stream, u64 length,
+				     u64 buffers)
+{
+	if (length > left->bytes || buffers > left->buffers) {
 		emit_hole(stream, TW_DATA, length, TW_REASON_FAULT);
 		return false;
 	}
-	*left -= length;
+	left->bytes -= length;
+	left->buffers -= buffers;
 	return true;
 }
 

@@ -7,6 +7,10 @@
 #include "syscalls.bpf.h"
 #include "warm.bpf.h"
 
+/* splice(2) knows no limit of its own. Beyond this it would take minutes; and a program that makes its
+ * calls claim more would come round to positions that were counted before. */
+#define MOST_SPLICED (1ll << 36)
+
 /* Of splice(2) the source, and of vmsplice(2) a pipe that can only be read. */
 static __always_inline void taken_by_splice(struct task_struct *task, u32 fd, bool vmsplice, u64 length)
 {
@@ -69,7 +73,7 @@ static __always_inline int finished_call(struct pt_regs *regs, long ret, u64 nr,
 	if (call.way == WAY_NONE || (ret <= 0 && call.end == END_WRITE))
 		return 0;
 	/* Nothing was moved: a program made its call say so, by seccomp(2)'s notifier for one. */
-	if (ret > MAX_RW_COUNT && call.way != WAY_NO_COPY)
+	if (ret > (call.way == WAY_NO_COPY ? MOST_SPLICED : MAX_RW_COUNT))
 		return 0;
 	task = bpf_get_current_task_btf();
 	fd = compat ? regs->bx : regs->di;

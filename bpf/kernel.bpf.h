@@ -226,6 +226,7 @@ enum {
 	FMODE_READ = 1,		/* include/linux/fs.h */
 	FMODE_WRITE = 2,
 	S_IFMT = 0170000,
+	S_IFMT_SHIFT = 12,
 	S_IFSOCK = 0140000,
 	S_IFREG = 0100000,
 	S_IFCHR = 0020000,

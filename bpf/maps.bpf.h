@@ -87,6 +87,7 @@ u64 warm_from = 0;		/* from this byte on */
  * wake-up (11 us each on a virtual machine). */
 u32 consumer_waits = 0;
 
+u32 stream_types = 0;	/* of which a stream has ever been, a bit each: see type_bit() */
 u64 next_stream = 1;
 u64 next_run = 1;
 u64 starts_lost = 0;	/* STARTs that found no room: user space seeds again */

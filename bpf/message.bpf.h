@@ -26,7 +26,7 @@ enum {
 struct messages {
 	struct tw_stream stream;
 	u64 next;
-	u32 left;	/* of what may be copied */
+	struct allowance left;
 	bool compat;
 };
 
@@ -44,9 +44,8 @@ static __always_inline struct messages *this_list(void)
 	return bpf_map_lookup_elem(&message_lists, &zero);
 }
 
-/* Where the message cannot be read any more, its bytes are a hole. */
-static __always_inline void emit_message(const struct tw_stream *stream, u64 address, u64 length,
-					 bool compat)
+/* None, where the message cannot be read any more: its bytes are a hole. */
+static __always_inline struct message_buffers buffers_of(u64 address, bool compat)
 {
 	struct message_buffers buffers = {};
 	struct message_buffers32 buffers32 = {};
@@ -58,12 +57,21 @@ static __always_inline void emit_message(const struct tw_stream *stream, u64 add
 	} else {
 		bpf_probe_read_user(&buffers, sizeof(buffers), (void *)(address + MESSAGE_BUFFERS));
 	}
+	return buffers;
+}
+
+static __always_inline void emit_message(const struct tw_stream *stream, u64 address, u64 length,
+					 bool compat)
+{
+	struct message_buffers buffers = buffers_of(address, compat);
+
 	emit_list(stream, TW_DATA, buffers.iov, buffers.iovs, length, true, compat);
 }
 
 static long emit_next_message(u32 i, void *unused)
 {
 	struct messages *list = this_list();
+	struct message_buffers buffers;
 	u64 at;
 	u32 sent = 0;
 
@@ -77,8 +85,9 @@ static long emit_next_message(u32 i, void *unused)
 	/* It stands in memory of the program, which may claim what it likes. */
 	if (!sent || sent > MAX_RW_COUNT)
 		return 0;
-	if (may_copy(&list->left, &list->stream, sent))
-		emit_message(&list->stream, at, sent, list->compat);
+	buffers = buffers_of(at, list->compat);
+	if (may_copy(&list->left, &list->stream, sent, buffers.iovs))
+		emit_list(&list->stream, TW_DATA, buffers.iov, buffers.iovs, sent, true, list->compat);
 	return 0;
 }
 
@@ -91,7 +100,7 @@ static __always_inline void emit_messages(const struct tw_stream *stream, u64 ad
 		return;
 	list->stream = *stream;
 	list->next = address;
-	list->left = MAX_RW_COUNT;
+	list->left = one_call();
 	list->compat = compat;
 	bpf_loop(count > UIO_MAXIOV ? UIO_MAXIOV : count, emit_next_message, NULL, 0);
 }

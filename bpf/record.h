@@ -108,7 +108,8 @@ struct tw_file {
 	u64 stream;	/* its id */
 	u32 generation;	/* of the inode: its number may come again */
 	u8 kind;	/* enum tw_file_kind */
-	u8 pad[3];
+	u8 type;	/* of the inode: S_IFMT, by its upper four bits */
+	u8 pad[2];
 };
 TW_ASSERT(sizeof(struct tw_file) == 56, "tw_file has no hidden padding");
 
@@ -140,7 +141,7 @@ TW_ASSERT(sizeof(struct tw_start) == 696, "tw_start has no hidden padding");
 
 /* Version of all that is declared here, and of what the programs do with it: raise it with each change
  * that a daemon would misread which takes over maps and programs of another one. */
-#define TW_LAYOUT 3
+#define TW_LAYOUT 4
 
 /* Value of `about`. */
 struct tw_about {

@@ -93,7 +93,7 @@ static __always_inline void describe_file(struct task_struct *task, u32 fd, stru
 	struct identity identity = {};
 	struct super_block *sb;
 	struct inode *inode;
-	u32 rdev;
+	u32 rdev, type;
 
 	__builtin_memset(out, 0, sizeof(*out));
 	out->slot = TW_NO_SLOT;
@@ -103,7 +103,9 @@ static __always_inline void describe_file(struct task_struct *task, u32 fd, stru
 	sb = BPF_CORE_READ(inode, i_sb);
 	out->kind = TW_KIND_OTHER;
 	identify_inode(inode, &identity);
-	switch (BPF_CORE_READ(inode, i_mode) & S_IFMT) {
+	type = BPF_CORE_READ(inode, i_mode) & S_IFMT;
+	out->type = type >> S_IFMT_SHIFT;
+	switch (type) {
 	case S_IFIFO:
 		out->kind = BPF_CORE_READ(sb, s_magic) == PIPEFS_MAGIC ? TW_KIND_PIPE : TW_KIND_FIFO;
 		out->unread = pipe_unread(inode);
@@ -143,6 +145,13 @@ static __always_inline bool is_over(const struct tw_stream *stream)
 	return !state || (state->ended && state->at_end);
 }
 
+/* A bit for each type of file (S_IFMT) that a stream has ever been. Of the others, which is what most
+ * programs write to where containers have pipes only, no map has to be asked. */
+static __always_inline u32 type_bit(u32 type)
+{
+	return 1u << (type >> S_IFMT_SHIFT);
+}
+
 /* Whether the file is the given end of a stream, and of which. It is copied first and looked at then:
  * an element that is given up is soon used again. */
 static __always_inline bool find_stream(struct file *file, enum end end, struct tw_stream *stream)
@@ -151,8 +160,11 @@ static __always_inline bool find_stream(struct file *file, enum end end, struct 
 	u32 type = MEMBER(inode, inode, i_mode) & S_IFMT;
 	struct identity identity = {};
 	struct tw_stream *found;
-	bool terminal = type == S_IFCHR && is_terminal(MEMBER(inode, inode, i_rdev));
+	bool terminal;
 
+	if (!(stream_types & type_bit(type)))
+		return false;
+	terminal = type == S_IFCHR && is_terminal(MEMBER(inode, inode, i_rdev));
 	if (!(MEMBER(file, file, f_mode) & (end == END_READ ? FMODE_READ : FMODE_WRITE)))
 		return false;
 	if (terminal) {
@@ -208,6 +220,7 @@ static __always_inline void register_stream(struct tw_file *file, u64 run)
 	state->written = file->unread;
 	state->run = run;
 	state->id = stream.id;
+	__sync_fetch_and_or(&stream_types, type_bit(file->type << S_IFMT_SHIFT));
 	if (bpf_map_update_elem(&streams, &key, &stream, BPF_ANY)) {
 		bpf_map_push_elem(&free_slots, &slot, 0);
 		return;
