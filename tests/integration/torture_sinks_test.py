@@ -73,6 +73,14 @@ class Kinds(SinkTestCase):
         entries, came = self.run_in("file", TOOLS / "writer", "copy-file-range")
         self.assertEqual(self.check(entries, came), MOVED_BY_SENDFILE)
 
+    def test_unix_buffers(self):
+        """Of a call that names a million of them few are walked through, and the rest of it is counted."""
+        entries, came = self.run_in("unix", TOOLS / "writer", "buffers")
+        self.assertEqual(came, b"a line\n" * 1024)
+        lost = self.check(entries, came)
+        self.assertGreater(lost, 0)
+        self.assertLessEqual(lost, len(b"a line\n") * (1024 - 16))
+
     def test_what_the_kernel_refuses(self):
         """Ways that need no capture, because there are none."""
         for sink, case in sorted(REFUSED):

@@ -192,9 +192,29 @@ static int run_messages(int argc, char** argv) {
     return 0;
 }
 
+/* Only where stdout is a socket: one call that names a million buffers, nearly all of them empty. */
+static int run_buffers(int argc, char** argv) {
+    (void)argc, (void)argv;
+    enum { MOST = 1024 }; /* UIO_MAXIOV */
+    static struct iovec parts[MOST];
+    static struct mmsghdr messages[MOST];
+    parts[MOST - 1] = (struct iovec){(char[]){"a line\n"}, 7};
+    for (int i = 0; i < MOST; i++) {
+        messages[i].msg_hdr.msg_iov = parts;
+        messages[i].msg_hdr.msg_iovlen = MOST;
+    }
+    for (int sent = 0; sent < MOST;) {
+        int n = sendmmsg(1, messages + sent, (unsigned)(MOST - sent), 0);
+        if (n <= 0) die("sendmmsg");
+        sent += n;
+    }
+    return 0;
+}
+
 const struct writer_case move_cases[] = {
     {"sendfile", "", run_sendfile},       {"splice", "", run_splice},
     {"splice-pipe", "", run_splice_pipe}, {"tee", "", run_tee},
     {"vmsplice", "", run_vmsplice},       {"copy-file-range", "", run_copy_file_range},
-    {"messages", "", run_messages},       {NULL, NULL, NULL},
+    {"messages", "", run_messages},       {"buffers", "", run_buffers},
+    {NULL, NULL, NULL},
 };
