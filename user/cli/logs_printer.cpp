@@ -109,16 +109,12 @@ void LogsPrinter::append_visible_text(const Entry& entry, bool context) {
     const bool coloured = options_.style[static_cast<std::size_t>(entry.source)].colour;
     std::size_t done = 0;
     if (options_.highlight != nullptr && coloured && !context) {
-        std::size_t from = 0;
-        while (const auto place = options_.highlight->find(text, from)) {
-            const std::size_t end = place->begin + place->size;
-            from = place->size == 0 ? end + 1 : end;
-            if (place->size == 0) continue;
-            append_visible(text.substr(done, place->begin - done), scratch_);
+        for (const Pattern::Place& place : options_.highlight->find_all(text)) {
+            append_visible(text.substr(done, place.begin - done), scratch_);
             scratch_ += colour::match;
-            append_visible(text.substr(place->begin, place->size), scratch_);
+            append_visible(text.substr(place.begin, place.size), scratch_);
             scratch_ += colour::off;
-            done = end;
+            done = place.begin + place.size;
         }
     }
     append_visible(text.substr(done), scratch_);
