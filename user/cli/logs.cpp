@@ -218,9 +218,10 @@ void register_logs(CLI::App& app, Action& chosen) {
     command->add_flag("-t,--timestamps", options->print.timestamps,
                       "Begin each line with its time in UTC");
     command
-        ->add_option("-n,--tail", options->tail,
-                     "Only so many entries from the end of each log; with --grep or --writer=NAME "
-                     "so many lines that match")
+        ->add_option(
+            "-n,--tail", options->tail,
+            "Only so many lines from the end of each log, or up to --until; with --grep or "
+            "--writer=NAME so many that match")
         ->type_name("N")
         ->capture_default_str();
     command
