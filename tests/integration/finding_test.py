@@ -164,8 +164,21 @@ class Finding(DockerTestCase):
         self.assertEqual(self.out("--stdout", "--grep", "one|five", "-C", "1", container),
                          "one\n" + needle + "--\nthree\nfive needle\n")
         self.assertEqual(self.logs("--grep", "o", "--stderr", container).stderr, b"four\n")
+        everything = self.out(container)
+        self.assertEqual(self.out("--grep", "", "--stdout", container), everything + "\n")
+        self.assertEqual(self.out("--grep=", "--invert", container), "")
         follower = self.follow("--grep", "five", container)
         self.assertEqual(follower.communicate(timeout=harness.DEADLINE), (b"five needle\n", b""))
+
+    def test_line_that_is_too_long(self):
+        """What its parts do to ^ and $ is told, once a log."""
+        long = "dd if=/dev/zero bs=1M count=33 2>/dev/null | tr '\\0' x; echo"
+        container = self.ended(f"{long}; {long}; echo short", "--name", "too-long")
+        notice = b"twinlog: too-long: a line is longer than 16.0 MiB: each part of that size is taken for a line\n"
+        for options in (("--grep", "^short"), ("--grep", "^x", "-o", "json")):
+            self.assertEqual(self.logs(*options, container).stderr, notice)
+        self.assertEqual(self.out("--grep", "^short", container), "short\n")
+        self.assertEqual(self.logs("-n", "1", container).stderr, b"")
 
     def test_grep_while_following(self):
         container = self.started(ECHO)

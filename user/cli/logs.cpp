@@ -15,7 +15,7 @@
 #include "cli/command.h"
 #include "cli/log_session.h"
 #include "cli/logs_printer.h"
-#include "cli/terminal.h"
+#include "cli/raw_option.h"
 #include "cli/writer_option.h"
 #include "read/container_catalog.h"
 #include "read/log_reader.h"
@@ -39,7 +39,8 @@ struct LogsOptions {
     bool only_stdout = false;
     bool only_stderr = false;
     WriterOption writer;
-    std::string grep;
+    bool greps = false;
+    std::string grep;  // an empty one matches all lines
     bool ignore_case = false;
     bool invert = false;
     std::uint32_t context = 0;
@@ -80,7 +81,7 @@ Result<LineFilter> line_filter(const LogsOptions& options) {
         filter.streams = {options.only_stdout, options.only_stderr};
     }
     filter.writer = options.writer.filter();
-    if (!options.grep.empty()) {
+    if (options.greps) {
         auto pattern = Pattern::compile(options.grep, options.ignore_case);
         if (!pattern) return fail(std::move(pattern).error());
         filter.pattern = std::move(*pattern);
@@ -118,10 +119,7 @@ Result<LogSession::Options> session_options(const LogsOptions& options) {
     session.print = options.print;
     session.print.writer = options.writer.shown();
     session.print.docker_exact = options.docker_exact;
-    if (!options.docker_exact) {
-        session.print.style = {terminal_style(STDOUT_FILENO), terminal_style(STDERR_FILENO)};
-        for (TerminalStyle& style : session.print.style) style.visible &= !options.raw;
-    }
+    if (!options.docker_exact) session.print.style = output_styles(options.raw);
     return session;
 }
 
@@ -247,7 +245,8 @@ void register_logs(CLI::App& app, Action& chosen) {
         command
             ->add_option("--grep", options->grep,
                          "Only lines that match this regular expression (RE2), cut lines as one")
-            ->type_name("REGEX");
+            ->type_name("REGEX")
+            ->each([options](const std::string&) { options->greps = true; });
     command->add_flag("-i,--ignore-case", options->ignore_case, "--grep takes a for A")
         ->needs(grep);
     command->add_flag("--invert", options->invert, "Only lines that --grep does not match")
@@ -258,14 +257,13 @@ void register_logs(CLI::App& app, Action& chosen) {
     command
         ->add_option("-o,--output", options->form,
                      "short: as docker logs; json: an object a line, all on stdout; raw: the bytes "
-                     "and nothing else")
+                     "and nothing else, control bytes to a terminal, too")
         ->check(CLI::IsMember({"short", "json", "raw"}))
         ->capture_default_str();
-    command->add_flag("--raw", options->raw,
-                      "Send control bytes, colours too, to a terminal as they are");
+    add_raw_option(*command, options->raw);
     command->add_flag("--docker-exact", options->docker_exact,
                       "Print what docker logs prints where it is odd: each piece of a cut line has "
-                      "a time, gaps are not told");
+                      "a time, gaps are not told, control bytes go to a terminal");
     add_store_option(*command, options->store);
     command
         ->add_option("CONTAINER", options->containers,
