@@ -155,7 +155,7 @@ void read_container(Input& input) {
     if ((flags & 1U) != 0) options.tail = input.byte();
     if ((flags & 2U) != 0) options.since_ns = static_cast<std::int64_t>(input.upto(0xffff)) << 30U;
     if ((flags & 4U) != 0) options.until_ns = static_cast<std::int64_t>(input.upto(0xffff)) << 30U;
-    options.docker_exact = (flags & 8U) != 0;
+    options.docker_exact = options.since_once = (flags & 8U) != 0;
     options.follow = (flags & 16U) != 0;
     LogReader reader = need(LogReader::open(scratch().path(), options));
     for (std::uint64_t steps = 0;; ++steps) {

@@ -174,7 +174,7 @@ class Finding(DockerTestCase):
         """What its parts do to ^ and $ is told, once a log."""
         long = "dd if=/dev/zero bs=1M count=33 2>/dev/null | tr '\\0' x; echo"
         container = self.ended(f"{long}; {long}; echo short", "--name", "too-long")
-        notice = b"twinlog: too-long: a line is longer than 16.0 MiB: each part of that size is taken for a line\n"
+        notice = b"twinlog: too-long: a line is longer than 16 MiB: each part of that size is taken for a line\n"
         for options in (("--grep", "^short"), ("--grep", "^x", "-o", "json")):
             self.assertEqual(self.logs(*options, container).stderr, notice)
         self.assertEqual(self.out("--grep", "^short", container), "short\n")

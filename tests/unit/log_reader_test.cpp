@@ -322,6 +322,8 @@ TEST_CASE("since and until in Docker's way", "[log_reader]") {
     }
     // Every entry is looked at, not only those up to the first that passes.
     CHECK(read(container, {.since_ns = 20}) == "20 30 25 40");
+    CHECK(read(container, {.since_ns = 20, .docker_exact = true}) == "20 30 25 40");
+    CHECK(read(container, {.since_ns = 20, .since_once = true}) == "20 15 30 25 40");
     // The first later entry ends it for good.
     CHECK(read(container, {.until_ns = 25}) == "10 20 15");
     CHECK(read(container, {.since_ns = 12, .until_ns = 25}) == "20 15");

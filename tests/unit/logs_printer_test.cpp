@@ -132,6 +132,10 @@ TEST_CASE("Docker's ways: a prefix before each piece, no word of gaps", "[logs_p
     gap.gap = Gap{1234, GapReason::ring_full};
     PrintOptions options{.timestamps = true};
     options.docker_exact = true;
+    options.loses_newlines = true;
+    CHECK(print(options, {piece("ab", id_a, 1, false), piece("", id_a, 2, true), whole("x")}) ==
+          "1:" + noon_text + "ab" + noon_text + noon_text + "x\n");
+    options.loses_newlines = false;
     CHECK(print(options, {piece("ab", id_a, 1, false), gap, piece("cd", id_a, 2, true)}) ==
           "1:" + noon_text + "ab" + noon_text + "cd\n");
 }

@@ -27,6 +27,10 @@ namespace {
 // Large writes when there is much to print; when there is not, idle flushes at once.
 constexpr std::size_t flush_size = std::size_t{128} * 1024;
 
+// The versions of dockerd between which its readers changed.
+constexpr std::string_view docker_20_10 = "20.10";
+constexpr std::string_view docker_23 = "23";
+
 struct LogsOptions {
     std::string store = "/var/lib/twinlog";
     std::vector<std::string> containers;
@@ -46,7 +50,7 @@ struct LogsOptions {
     std::uint32_t context = 0;
     std::string form = "short";
     bool raw = false;
-    bool docker_exact = false;
+    std::string docker_exact;  // the version; empty: not asked for
     PrintOptions print;
 };
 
@@ -71,7 +75,8 @@ Result<ReadOptions> read_options(const LogsOptions& options) {
     if (*until != 0) read.until_ns = *until;  // Docker: 0 is unset
     read.tail = parse_tail(options.tail);
     read.follow = options.follow;
-    read.docker_exact = options.docker_exact;
+    read.docker_exact = !options.docker_exact.empty();
+    read.since_once = options.docker_exact == docker_23;
     return read;
 }
 
@@ -110,16 +115,17 @@ Result<LogSession::Options> session_options(const LogsOptions& options) {
     session.filter = std::move(*filter);
     if (options.form == "json") session.form = OutputForm::json;
     if (options.form == "raw") session.form = OutputForm::raw;
-    if (options.docker_exact &&
-        (options.containers.size() != 1 || session.selection.is_open() ||
-         session.filter.looks_at_lines() || session.form != OutputForm::short_)) {
+    const bool docker_exact = !options.docker_exact.empty();
+    if (docker_exact && (options.containers.size() != 1 || session.selection.is_open() ||
+                         session.filter.looks_at_lines() || session.form != OutputForm::short_)) {
         return fail("--docker-exact", "docker logs prints all lines of one container",
                     "leave out other containers, --grep, --writer=… and -o");
     }
     session.print = options.print;
     session.print.writer = options.writer.shown();
-    session.print.docker_exact = options.docker_exact;
-    if (!options.docker_exact) session.print.style = output_styles(options.raw);
+    session.print.docker_exact = docker_exact;
+    session.print.loses_newlines = options.docker_exact == docker_20_10;
+    if (!docker_exact) session.print.style = output_styles(options.raw);
     return session;
 }
 
@@ -129,6 +135,7 @@ Status print_one(const CatalogItem& item, const LogSession::Options& options) {
     if (!reader) return pass_on(std::move(reader));
     PrintOptions print = options.print;
     print.subject = item.info.name;
+    print.loses_newlines = print.loses_newlines && item.info.log_driver != "json-file";
     LogsPrinter printer(print);
     for (;;) {
         const auto step = reader->next();
@@ -261,9 +268,12 @@ void register_logs(CLI::App& app, Action& chosen) {
         ->check(CLI::IsMember({"short", "json", "raw"}))
         ->capture_default_str();
     add_raw_option(*command, options->raw);
-    command->add_flag("--docker-exact", options->docker_exact,
-                      "Print what docker logs prints where it is odd: each piece of a cut line has "
-                      "a time, gaps are not told, control bytes go to a terminal");
+    command
+        ->add_flag("--docker-exact{" + std::string(docker_20_10) + "}", options->docker_exact,
+                   "Print what docker logs prints where it is odd: each piece of a cut line has a "
+                   "time, gaps are not told, control bytes go to a terminal. As Docker 20.10, or "
+                   "with --docker-exact=23 as 23 and later")
+        ->check(CLI::IsMember({std::string(docker_20_10), std::string(docker_23)}));
     add_store_option(*command, options->store);
     command
         ->add_option("CONTAINER", options->containers,

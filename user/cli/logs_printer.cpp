@@ -51,8 +51,8 @@ std::string message_prefix_of(std::string_view subject) {
 
 Error cut_line_notice(std::string subject) {
     return {std::move(subject),
-            "a line is longer than " + format_size(LineJoiner::max_line) +
-                ": each part of that size is taken for a line",
+            "a line is longer than " + std::to_string(LineJoiner::max_line >> 20U) +
+                " MiB: each part of that size is taken for a line",
             0,
             {}};
 }
@@ -163,8 +163,9 @@ void LogsPrinter::print_entry(const Entry& entry, const LineOwner& owner, bool c
     if (!goes_on || options_.docker_exact || options_.whole_lines) append_prefix(entry, owner);
     append_text(entry, context);
     if (has_newline(entry) || options_.whole_lines) {
-        output_.append(entry.source, "\n");
-        open.open = false;
+        const bool loses_newline = entry.partial && options_.loses_newlines;
+        if (!loses_newline) output_.append(entry.source, "\n");
+        open.open = loses_newline;
         open.partial_id.clear();
         return;
     }

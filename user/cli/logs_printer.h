@@ -23,6 +23,8 @@ struct PrintOptions {
     std::string subject = {};  // whose log it is, in messages; hostile; may be empty
     // As Docker: the prefix before each piece of a cut line, and no word of what is missing.
     bool docker_exact = false;
+    // As dockerd before version 22.06 reads its local format: a cut line has no newline.
+    bool loses_newlines = false;
     // Each entry is a line of its own, with prefix and newline.
     bool whole_lines = false;
     // Of standard output and standard error, by Source.

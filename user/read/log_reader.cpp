@@ -240,7 +240,7 @@ Result<LogReader::Step> LogReader::next() {
                 if (options_.since_ns && entry.time_ns < *options_.since_ns && !since_reached_) {
                     continue;
                 }
-                since_reached_ = options_.docker_exact;
+                since_reached_ = options_.since_once;
                 held_ = missed;
                 return missed ? Step::damage : Step::entry;
             }

@@ -27,10 +27,11 @@ struct ReadOptions {
     std::optional<std::uint64_t> tail = std::nullopt;
     std::optional<Source> tail_of = std::nullopt;  // tail counts this stream's lines only
     bool follow = false;                           // wait for more until the container ends
-    // As dockerd reads since version 23: nothing is filtered once an entry reached since_ns, each
-    // entry counts for tail, pieces, gaps and those behind until_ns, too, and what is damaged ends
-    // its file without a word.
+    // As dockerd reads: each entry counts for tail, pieces, gaps and those behind until_ns, too,
+    // and what is damaged ends its file without a word.
     bool docker_exact = false;
+    // As dockerd from version 23 on: nothing is filtered once an entry reached since_ns.
+    bool since_once = false;
 };
 
 // Needs no daemon and no lock: the files may grow, rotate and vanish while they are read. All files
