@@ -45,10 +45,9 @@ void TailMemory::add(const Entry& entry, std::uint64_t position, std::size_t siz
 // full there, whatever lines have their ends among them.
 void TailMemory::forget() {
     if (beginnings_.size() > wanted_) beginnings_.pop_front();
-    if (beginnings_.size() < wanted_ || beginnings_.empty()) return;
-    while (items_.front().position + Tail::farthest_beginning < beginnings_.front()) {
-        items_.pop_front();
-    }
+    if (beginnings_.size() < wanted_) return;
+    const std::uint64_t full = wanted_ > 0 ? beginnings_.front() : items_.back().position;
+    while (items_.front().position + Tail::farthest_beginning < full) items_.pop_front();
 }
 
 Entry TailMemory::entry_of(const Item& item) const {
