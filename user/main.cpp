@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "cli/command.h"
+#include "cli/command_line.h"
 #include "cli/diagnostics.h"
 
 namespace {
@@ -44,7 +45,7 @@ int main(int argc, char** argv) {
     twinlog::register_describe(app, chosen);
 
     try {
-        app.parse(argc, argv);
+        twinlog::parse_words(app, {argv + 1, argv + argc});
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? twinlog::exit_ok : twinlog::exit_usage;
     }

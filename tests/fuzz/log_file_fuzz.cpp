@@ -120,8 +120,9 @@ Walk walk(LogFile& file, LogFile::Ending ending, std::uint64_t size) {
 void check_tail(const Directory& directory, const Walk& all, std::uint64_t wanted, bool gaps,
                 std::uint64_t size) {
     LogFile file = directory.open(plain_name);
-    const std::uint64_t found = need(file.seek_tail(wanted, TailCount{.gaps = gaps}));
-    require(found <= wanted, "no more than wanted is found");
+    Tail sought(wanted, {.whole_lines = false, .gaps = gaps});
+    need(file.seek_tail(sought));
+    const std::uint64_t found = wanted - sought.left();
     const Walk tail = walk(file, LogFile::Ending::complete, size);
     require(found < wanted || wanted == 0 || !tail.entries.empty(), "what was found is there");
     if (all.damaged) return;
@@ -154,7 +155,7 @@ void read_container(Input& input) {
     if ((flags & 1U) != 0) options.tail = input.byte();
     if ((flags & 2U) != 0) options.since_ns = static_cast<std::int64_t>(input.upto(0xffff)) << 30U;
     if ((flags & 4U) != 0) options.until_ns = static_cast<std::int64_t>(input.upto(0xffff)) << 30U;
-    options.docker_exact = (flags & 8U) != 0;
+    options.docker_exact = options.since_once = (flags & 8U) != 0;
     options.follow = (flags & 16U) != 0;
     LogReader reader = need(LogReader::open(scratch().path(), options));
     for (std::uint64_t steps = 0;; ++steps) {
@@ -205,8 +206,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         LogFile file = directory.open(gzip_name);
         const Walk all = walk(file, LogFile::Ending::complete, 1U << 20U);
         LogFile again = directory.open(gzip_name);
-        const std::uint64_t found = need(again.seek_tail(wanted));
-        require(found == std::min<std::uint64_t>(wanted, all.lines), "the tail has all there is");
+        Tail sought(wanted, {.whole_lines = false});
+        need(again.seek_tail(sought));
+        require(wanted - sought.left() == std::min<std::uint64_t>(wanted, all.lines),
+                "the tail has all there is");
     } else if ((flags & 2U) != 0) {
         put_file(scratch() / old_name, older);
     }

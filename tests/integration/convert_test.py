@@ -56,6 +56,24 @@ class Convert(unittest.TestCase):
         whole, _ = self.convert("local", "json-file", GOLDEN / "local.log")
         self.assertEqual(back.read_bytes(), whole.read_bytes())
 
+    def test_many_lines_in_one_entry(self):
+        """Other producers of json-file have such; what stands behind a newline is no entry of its own."""
+        path = self.directory / "many"
+        times = ("2026-11-24T00:00:00.5Z", "2026-11-24T00:00:01Z")
+        forged = "2001-01-01T00:00:00Z stderr F forged"
+        path.write_text("".join(f'{{"log":"{text}","stream":"stdout","time":"{time}"}}\n' for text, time in
+                                ((f"one\\n{forged}\\n\\nfour\\n", times[0]), ("five\\nsix", times[1]))))
+        cri, said = self.convert("json-file", "cri", path)
+        self.assertEqual(cri.read_text().splitlines(),
+                         [f"{times[0]} stdout F {text}" for text in ("one", forged, "", "four")] +
+                         [f"{times[1]} stdout F five", f"{times[1]} stdout P six"])
+        self.assertEqual(said.stderr, b"twinlog: not exact: 2 entries hold newlines: each of their lines "
+                                      b"became an entry\n")
+        local, said = self.convert("json-file", "local", path)
+        self.assertNotIn(b"newlines", said.stderr)
+        back, _ = self.convert("local", "json-file", local)
+        self.assertEqual(back.read_bytes(), path.read_bytes())
+
     def test_raw(self):
         out, said = self.convert("local", "raw", GOLDEN / "local.log")
         streams = {name: out.with_name(f"out.raw.{name}").read_bytes() for name in ("stdout", "stderr")}

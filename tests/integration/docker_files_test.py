@@ -295,6 +295,28 @@ class Identity(DockerTestCase):
                 until = self.docker("logs", "--until", f"{time // 10**9}.{time % 10**9:09}", container).stdout
                 self.assertSameBytes(until, b"".join(c for c, t in zip(chunks, times) if t <= time), "until")
 
+    def test_docker_exact(self):
+        """`logs --docker-exact` of a file is what dockerd makes of it, odd or not."""
+        long = "head -c %d /dev/zero | tr '\\0' x"
+        script = (f"{long % 16384}; echo; echo a; {long % 40000}; echo; {long % 20000}; echo b >&2; echo end;"
+                  f"echo; {long % 20000}; sleep 0.1; echo c >&2; {long % 20000}; printf tail")
+        for driver in DRIVERS:
+            container = self.ended(self.start(script, driver))
+            self.swap(container, driver)
+            times = {e.time for e in normal_local(self.ours(container, "local").read_bytes())}
+            bounds = [f"{time // 10**9}.{time % 10**9:09}" for time in times]
+            for options in ((), ("-t",), ("--details",), ("--tail", "1"), ("--tail", "4"), ("--tail", "6", "-t"),
+                            *((option, bound) for option in ("--since", "--until") for bound in bounds),
+                            *(("--tail", "5", "--until", bound) for bound in bounds)):
+                with self.subTest(driver=driver, options=options):
+                    theirs = self.docker("logs", *options, container)
+                    exact = self.twinlog("logs", "--docker-exact", *options, container)
+                    self.assertSameBytes(exact.stdout, theirs.stdout, "stdout")
+                    self.assertSameBytes(exact.stderr, theirs.stderr, "stderr")
+            # Later versions lose no newline.
+            newer = self.twinlog("logs", "--docker-exact=23", container).stdout
+            self.assertSameBytes(newer, self.twinlog("logs", container).stdout, "23")
+
     def test_dockerd_reads_ours_of_both_streams(self):
         for driver in DRIVERS:
             container = self.ended(self.start("echo a; echo b >&2; printf c; printf d >&2", driver))

@@ -12,10 +12,14 @@ import harness
 from harness import TWINLOG, cannot_run, run
 
 
-def frame(source, line):
-    """An entry of Docker's local format, made apart from the program's own writer."""
+def frame(source, line, piece=None):
+    """An entry of Docker's local format, made apart from the program's own writer. piece: the number
+    of one of a cut line; negative: the last one."""
     message = b"\x0a" + bytes([len(source)]) + source + b"\x10\x81\x80\x80\x80\x80\x80\x80\x80\x18"
     message += b"\x1a" + bytes([len(line)]) + line
+    if piece is not None:
+        partial = (b"\x08\x01" if piece < 0 else b"") + b"\x12\x40" + b"a" * 64 + b"\x18" + bytes([abs(piece)])
+        message += b"\x2a" + bytes([len(partial)]) + partial
     size = len(message).to_bytes(4, "big")
     return size + message + size
 
@@ -97,6 +101,30 @@ class Errors(unittest.TestCase):
     def test_bad_tail_is_everything(self):
         self.container("a" * 64, "web", frame(b"stdout", b"one"))
         self.assertEqual(run(*self.logs("--tail", "abc", "web")).stdout, b"one\n")
+
+    def test_empty_values(self):
+        """As with docker, they are values: the next word is none."""
+        self.container("a" * 64, "web", frame(b"stdout", b"one") + frame(b"stdout", b"two"))
+        for options in (("--since=",), ("--until=",), ("--tail=",), ("--since=", "--until=", "--tail="), ("--since", "")):
+            self.assertEqual(run(*self.logs(*options, "web")).stdout, b"one\ntwo\n", options)
+        self.assertEqual(run(*self.logs("--tail=1", "--since=", "web")).stdout, b"two\n")
+        self.assertRefused(self.logs("--output=", "web"), "--output", status=2)
+        self.assertRefused([TWINLOG, "ps", "--store="], "No such file or directory")
+        self.assertRefused(self.daemon("--max-size="), "--max-size", status=2)
+
+    def test_tail_is_whole_lines(self):
+        cut = [frame(b"stdout", text, piece) for text, piece in ((b"START", 1), (b"middle", 2), (b"END", -3))]
+        other = frame(b"stderr", b"other")
+        self.container("a" * 64, "web", frame(b"stdout", b"one") + cut[0] + other + cut[1] + cut[2])
+        self.container("b" * 64, "db", frame(b"stdout", b"last"))
+        for options, out, err in ((("-n", "1"), b"STARTmiddleEND\n", b""), (("-n", "2"), b"STARTmiddleEND\n", b"other\n"),
+                                  (("-n", "1", "-t", "-o", "raw"), b"STARTmiddleEND\n", b""),
+                                  (("-n", "1", "--docker-exact=23"), b"END\n", b""),
+                                  (("-n", "1", "--stderr"), b"", b"other\n")):
+            done = run(*self.logs(*options, "web"))
+            self.assertEqual((done.stdout, done.stderr), (out, err), options)
+        self.assertEqual(sorted(run(*self.logs("-n", "1", "web", "db")).stdout.splitlines()),
+                         [b"db   | last", b"web  | STARTmiddleEND"])
 
     def test_bad_max_file(self):
         done = run(*self.daemon("--max-file", "0"), check=False)

@@ -55,12 +55,14 @@ class Finding(DockerTestCase):
         self.addCleanup(process.kill)
         return process
 
-    def terminal(self, *arguments, **environment):
-        """What `twinlog logs` writes when standard output and error are a terminal."""
+    def terminal(self, *arguments, command=("logs", "--store"), **environment):
+        """What `twinlog logs`, or another command, writes when standard output and error are a terminal."""
+        if command[-1] == "--store":
+            command = (*command, str(self.twinlog.store))
         leader, follower = pty.openpty()
         environment = {**{k: v for k, v in os.environ.items() if k != "NO_COLOR"}, "TERM": "xterm",
                        **environment}
-        process = subprocess.Popen([TWINLOG, "logs", "--store", str(self.twinlog.store), *arguments],
+        process = subprocess.Popen([TWINLOG, *command, *arguments],
                                    stdin=subprocess.DEVNULL, stdout=follower, stderr=follower,
                                    env=environment)
         os.close(follower)
@@ -164,8 +166,21 @@ class Finding(DockerTestCase):
         self.assertEqual(self.out("--stdout", "--grep", "one|five", "-C", "1", container),
                          "one\n" + needle + "--\nthree\nfive needle\n")
         self.assertEqual(self.logs("--grep", "o", "--stderr", container).stderr, b"four\n")
+        everything = self.out(container)
+        self.assertEqual(self.out("--grep", "", "--stdout", container), everything + "\n")
+        self.assertEqual(self.out("--grep=", "--invert", container), "")
         follower = self.follow("--grep", "five", container)
         self.assertEqual(follower.communicate(timeout=harness.DEADLINE), (b"five needle\n", b""))
+
+    def test_line_that_is_too_long(self):
+        """What its parts do to ^ and $ is told, once a log."""
+        long = "dd if=/dev/zero bs=1M count=33 2>/dev/null | tr '\\0' x; echo"
+        container = self.ended(f"{long}; {long}; echo short", "--name", "too-long")
+        notice = b"twinlog: too-long: a line is longer than 16 MiB: each part of that size is taken for a line\n"
+        for options in (("--grep", "^short"), ("--grep", "^x", "-o", "json")):
+            self.assertEqual(self.logs(*options, container).stderr, notice)
+        self.assertEqual(self.out("--grep", "^short", container), "short\n")
+        self.assertEqual(self.logs("-n", "1", container).stderr, b"")
 
     def test_grep_while_following(self):
         container = self.started(ECHO)
@@ -269,6 +284,13 @@ class Finding(DockerTestCase):
         coloured = self.terminal(container, other)
         self.assertRegex(coloured, rb"\033\[\d+mon-a-terminal  \| \033\[0mx\r\n\033\[\d+mon-another     \| \033\[0my\r\n")
         self.assertNotIn(b"\033", self.terminal(container, other, NO_COLOR="1"))
+
+    def test_terminal_of_trace(self):
+        program = ("--", "printf", r"\033]0;title\007caf\303\251\r\n\377x\ntail\r")
+        safe = r"\x1b]0;title\x07café".encode() + b"\r\r\n" + rb"\xffx" + b"\r\n" + rb"tail\r"
+        self.assertEqual(self.terminal(*program, command=("trace",)), safe)
+        self.assertIn(safe[:20], self.terminal("-t", *program, command=("trace",)))
+        self.assertIn(b"\033]0;title\007", self.terminal("--raw", *program, command=("trace",)))
 
     def test_pager_that_is_left(self):
         container = self.ended("seq 100000")

@@ -76,14 +76,30 @@ TEST_CASE("a pattern matches anywhere in the bytes of a line", "[pattern]") {
     // An expression that takes others exponential time.
     CHECK_FALSE(pattern("(a*)*b").matches(std::string(100000, 'a')));
 
-    const Pattern letters = pattern("[a-z]+");
-    const auto first = letters.find("1 ab cd", 0);
-    REQUIRE(first);
-    CHECK(first->begin == 2);
-    CHECK(first->size == 2);
-    CHECK(letters.find("1 ab cd", 4)->begin == 5);
-    CHECK_FALSE(letters.find("1 ab cd", 7));
-    CHECK_FALSE(letters.find("1 ab cd", 8));
+    using Places = std::vector<Pattern::Place>;
+    CHECK(pattern("[a-z]+").find_all("1 ab cd") == Places{{2, 2}, {5, 2}});
+    CHECK(pattern("[a-z]*").find_all("1 ab 2") == Places{{2, 2}});
+    CHECK(pattern("[a-z]+").find_all("1 2").empty());
+}
+
+TEST_CASE("a byte that is no UTF-8 is a character", "[pattern]") {
+    const std::string latin = "error: fa\347ade failed, caf\303\251";
+    for (const char* expression : {"error.*failed", "fa.ade", "fa[^a-z]ade", "^.{26}$", "fa\\Cade",
+                                   "fa\\x{fffd}ade", "failed, caf\u00e9$", "caf.$"}) {
+        INFO(expression);
+        CHECK(pattern(expression).matches(latin));
+    }
+    CHECK_FALSE(pattern("fa..ade").matches(latin));
+    CHECK_FALSE(pattern("\u00e7").matches(latin));  // no Latin-1
+    CHECK(pattern("^...$").matches("\xe2\x82\xff"));
+
+    using Places = std::vector<Pattern::Place>;
+    CHECK(pattern("a.a").find_all(latin) == Places{{8, 3}});
+    CHECK(pattern("\u00e9|f|.ade").find_all(latin) ==
+          Places{{7, 1}, {9, 4}, {14, 1}, {24, 1}, {25, 2}});
+    CHECK(pattern(".").find_all("\xff\xfe") == Places{{0, 1}, {1, 1}});
+    CHECK(pattern("b+").find_all("\xff\xff\xff"
+                                 "bb") == Places{{3, 2}});
 }
 
 TEST_CASE("a wrong pattern is told with its reason", "[pattern]") {

@@ -105,10 +105,12 @@ TEST_CASE("a line without end is given out in parts", "[line_joiner]") {
     LineJoiner joiner;
     const std::string block(LineJoiner::max_line / 4, 'x');
     for (int i = 1; i <= 3; ++i) CHECK(joiner.add(piece(block, id_a, i, false)).empty());
+    CHECK_FALSE(joiner.has_cut());
     auto lines = joiner.add(piece(block, id_a, 4, false));
     REQUIRE(lines.size() == 1);
     CHECK(lines[0].entry.line.size() == LineJoiner::max_line);
     CHECK_FALSE(has_newline(lines[0].entry));
+    CHECK(joiner.has_cut());
     lines = joiner.add(piece("end", id_a, 5, true));
     CHECK(shown(lines) == "<end$");
 }

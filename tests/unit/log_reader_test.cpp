@@ -1,6 +1,7 @@
 // Reading of a container's log: tail, since, until, damage, and following across rotation.
 #include "read/log_reader.h"
 
+#include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/fsuid.h>
 #include <unistd.h>
@@ -15,8 +16,11 @@
 #include <thread>
 #include <vector>
 
+#include "base/file_system.h"
+#include "base/unique_fd.h"
 #include "format/docker_local.h"
 #include "store/container_info.h"
+#include "store/gzip.h"
 
 using namespace twinlog;
 namespace fs = std::filesystem;
@@ -46,6 +50,16 @@ class Container {
 
     void append(std::string_view bytes, int number = 0) const {
         std::ofstream(log(number), std::ios::binary | std::ios::app) << bytes;
+    }
+    void compress(int number) const {
+        const std::string from = log(number).string();
+        const UniqueFd in(::open(from.c_str(), O_RDONLY | O_CLOEXEC));
+        const UniqueFd out(
+            ::open((from + ".gz").c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+        const auto facts = time_range(in.get(), from, docker_local::format());
+        REQUIRE(facts);
+        REQUIRE(gzip_copy(real_file_system(), in.get(), out.get(), from, *facts, false));
+        fs::remove(from);
     }
     // A rotation as the store does it: shift, drop what is too old, rename; the next append
     // creates.
@@ -175,16 +189,107 @@ TEST_CASE("tail counts entries of all files and both streams", "[log_reader]") {
     CHECK(read(container, {.tail = 99}) == "1 2 3 4 gap7 5");
 }
 
-TEST_CASE("each piece of a cut line counts for tail", "[log_reader]") {
-    Container container;
+TEST_CASE("a tail has whole lines, and as Docker counts each piece", "[log_reader]") {
     const std::string id(64, 'a');
-    Entry piece = entry_of("p1");
+    const std::string other(64, 'b');
+    const auto piece = [](std::string_view text, const std::string& of, int ordinal, bool last,
+                          Source source = Source::stdout_) {
+        Entry entry = entry_of(text, 1, source);
+        entry.partial = Partial{of, ordinal, last};
+        return frame(entry);
+    };
+    constexpr Source err = Source::stderr_;
+    const std::string before = line("o") + line("e", 1, err);
+    const std::string first = piece("p1", id, 1, false) + line("e1", 1, err);
+    const std::string second =
+        piece("p2", id, 2, false) + piece("q1", other, 1, false, err) + gap(3);
+    const std::string third = piece("q2", other, 2, true, err) + line("o2");
+    const Container container;
+    SECTION("in one file") {
+        container.append(before + first + second + third);
+    }
+    SECTION("over files") {
+        container.append(before, 4);
+        container.append(first, 3);
+        container.append(second, 1);
+        container.append(third);
+    }
+    SECTION("over compressed files") {
+        int number = 4;
+        for (const std::string& part : {before, first, second}) {
+            container.append(part, number);
+            container.compress(number--);
+        }
+        container.append(third);
+    }
+    const std::string all = "o e p1 e1 p2 q1 gap3 q2 o2";
+    CHECK(read(container) == all);
+    CHECK(read(container, {.tail = 0}).empty());
+    CHECK(read(container, {.tail = 1}) == "o2");
+    CHECK(read(container, {.tail = 2}) == "q1 q2 o2");
+    CHECK(read(container, {.tail = 3}) == "p1 p2 q1 gap3 q2 o2");
+    CHECK(read(container, {.tail = 4}) == "p1 e1 p2 q1 gap3 q2 o2");
+    CHECK(read(container, {.tail = 5}) == "e p1 e1 p2 q1 gap3 q2 o2");
+    CHECK(read(container, {.tail = 6}) == all);
+    CHECK(read(container, {.tail = 9}) == all);
+    CHECK(read(container, {.tail = 1, .tail_of = err}) == "q1 q2 o2");
+    CHECK(read(container, {.tail = 2, .tail_of = Source::stdout_}) == "p1 p2 q1 gap3 q2 o2");
+    CHECK(read(container, {.tail = 2, .docker_exact = true}) == "q2 o2");
+    CHECK(read(container, {.tail = 4, .docker_exact = true}) == "q1 gap3 q2 o2");
+}
+
+TEST_CASE("a line whose beginning is missing is not looked for", "[log_reader]") {
+    const std::string id(64, 'a');
+    Entry piece = entry_of("end");
+    piece.partial = Partial{id, 3, true};
+    const Container container;
+    container.append(line("o") + frame(piece) + line("e", 1, Source::stderr_));
+    CHECK(read(container, {.tail = 2}) == "end e");
+    // A gap parts what bears the same id.
+    const Container parted;
     piece.partial = Partial{id, 1, false};
-    container.append(frame(piece));
-    piece.line = "p2";
+    piece.line = "begin";
+    const std::string begin = frame(piece);
     piece.partial = Partial{id, 2, true};
-    container.append(frame(piece));
-    CHECK(read(container, {.tail = 1}) == "p2");
+    piece.line = "end";
+    parted.append(begin + gap(5) + frame(piece));
+    CHECK(read(parted, {.tail = 1}) == "end");
+    CHECK(read(parted, {.tail = 2}) == "begin gap5 end");
+}
+
+TEST_CASE("a tail is counted back from until, as Docker from the end", "[log_reader]") {
+    constexpr std::int64_t second = 1'000'000'000;
+    const Container container;
+    const auto lines = [&](int from, int to) {
+        std::string bytes;
+        for (int i = from; i < to; ++i) {
+            bytes +=
+                line(std::to_string(i), i * second, i % 2 == 0 ? Source::stdout_ : Source::stderr_);
+        }
+        return bytes;
+    };
+    SECTION("one file") {
+        container.append(lines(1, 30));
+    }
+    SECTION("many files") {
+        for (int i = 0; i < 5; ++i) container.append(lines(1 + 6 * i, 7 + 6 * i), 4 - i);
+    }
+    SECTION("compressed files") {
+        for (int i = 0; i < 5; ++i) {
+            container.append(lines(1 + 6 * i, 7 + 6 * i), 4 - i);
+            if (i < 4) container.compress(4 - i);
+        }
+    }
+    const std::int64_t until = 10 * second;
+    CHECK(read(container, {.until_ns = until, .tail = 2}) == "9 10");
+    CHECK(read(container, {.since_ns = 10 * second, .until_ns = until, .tail = 2}) == "10");
+    CHECK(read(container, {.until_ns = until, .tail = 2, .tail_of = Source::stderr_}) ==
+          "7 8 9 10");
+    CHECK(read(container, {.until_ns = until, .tail = 99}) == "1 2 3 4 5 6 7 8 9 10");
+    CHECK(read(container, {.until_ns = until, .tail = 0}).empty());
+    CHECK(read(container, {.until_ns = second / 2, .tail = 2}).empty());
+    CHECK(read(container, {.until_ns = 99 * second, .tail = 1}) == read(container, {.tail = 1}));
+    CHECK(read(container, {.until_ns = until, .tail = 2, .docker_exact = true}).empty());
 }
 
 TEST_CASE("entries of sources that nobody knows do not count for tail", "[log_reader]") {
@@ -217,13 +322,15 @@ TEST_CASE("since and until in Docker's way", "[log_reader]") {
     }
     // Every entry is looked at, not only those up to the first that passes.
     CHECK(read(container, {.since_ns = 20}) == "20 30 25 40");
+    CHECK(read(container, {.since_ns = 20, .docker_exact = true}) == "20 30 25 40");
+    CHECK(read(container, {.since_ns = 20, .since_once = true}) == "20 15 30 25 40");
     // The first later entry ends it for good.
     CHECK(read(container, {.until_ns = 25}) == "10 20 15");
     CHECK(read(container, {.since_ns = 12, .until_ns = 25}) == "20 15");
     CHECK(read(container, {.since_ns = 41}).empty());
     CHECK(read(container, {.until_ns = 9}).empty());
     // Tail comes first.
-    CHECK(read(container, {.until_ns = 25, .tail = 2}) == "25");
+    CHECK(read(container, {.until_ns = 25, .tail = 2, .docker_exact = true}) == "25");
     CHECK(read(container, {.since_ns = 26, .tail = 3}) == "30 40");
 }
 

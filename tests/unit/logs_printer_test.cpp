@@ -98,10 +98,25 @@ TEST_CASE("gaps and damage are told on standard error on a line of their own", "
 
 TEST_CASE("raw bytes pass unchanged", "[logs_printer]") {
     LogsPrinter printer(PrintOptions{.timestamps = true});
-    printer.print_raw(Source::stdout_, "a\nb");
-    printer.print_raw(Source::stdout_, "");
-    printer.print_raw(Source::stderr_, "e");
+    printer.print_bytes(Source::stdout_, "a\nb");
+    printer.print_bytes(Source::stdout_, "");
+    printer.print_bytes(Source::stderr_, "e");
     CHECK(printed(printer) == "1:a\nb2:e");
+}
+
+TEST_CASE("bytes are made visible wherever they are parted", "[logs_printer]") {
+    const std::string text =
+        "\x1b]0;t\x07"
+        "caf\xc3\xa9\r\n\rx\xff\n\n\xe2\x82";
+    for (std::size_t at = 0; at <= text.size(); ++at) {
+        LogsPrinter printer({.style = {{{true, false}, {false, false}}}});
+        printer.print_bytes(Source::stdout_, text.substr(0, at));
+        printer.print_bytes(Source::stdout_, text.substr(at));
+        printer.finish();
+        CHECK(printed(printer) ==
+              "1:\\x1b]0;t\\x07"
+              "café\r\n\\rx\\xff\n\n\\xe2\\x82");
+    }
 }
 
 TEST_CASE("attributes stand as Docker prints them", "[logs_printer]") {
@@ -117,6 +132,10 @@ TEST_CASE("Docker's ways: a prefix before each piece, no word of gaps", "[logs_p
     gap.gap = Gap{1234, GapReason::ring_full};
     PrintOptions options{.timestamps = true};
     options.docker_exact = true;
+    options.loses_newlines = true;
+    CHECK(print(options, {piece("ab", id_a, 1, false), piece("", id_a, 2, true), whole("x")}) ==
+          "1:" + noon_text + "ab" + noon_text + noon_text + "x\n");
+    options.loses_newlines = false;
     CHECK(print(options, {piece("ab", id_a, 1, false), gap, piece("cd", id_a, 2, true)}) ==
           "1:" + noon_text + "ab" + noon_text + "cd\n");
 }

@@ -52,7 +52,7 @@ Finding examine_backend(const Result<BackendPlan>& plan, std::string found) {
 
 Finding examine_tracepoint(const Result<BackendPlan>& plan) {
     if (!plan) return as_finding(plan.error(), Finding::Verdict::bad);
-    return examine_backend(plan, "loads; every system call of the host costs some 75 ns more");
+    return examine_backend(plan, "loads; every system call of the host costs some tens of ns more");
 }
 
 Finding examine_fentry(const Result<BackendPlan>& plan) {

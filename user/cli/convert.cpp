@@ -173,6 +173,7 @@ class Progress {
 // What the other format could not hold, or was not told.
 struct Losses {
     std::uint64_t not_utf8 = 0;
+    std::uint64_t newlines = 0;
     std::uint64_t facts = 0;
     std::uint64_t partials = 0;
     std::uint64_t made_up = 0;  // ids of pieces
@@ -184,6 +185,7 @@ struct Losses {
 
     void count(const Entry& entry, const Keeps& from, const Keeps& to) {
         if (!to.any_bytes && !is_utf8(entry.line)) ++not_utf8;
+        if (!to.newlines && entry.line.find('\n') != std::string_view::npos) ++newlines;
         if (!to.facts && (entry.writer || entry.run != 0 || entry.position != 0)) ++facts;
         if (entry.partial && from.partials && !to.partials) ++partials;
         if (entry.partial && !from.partials && to.partials) ++made_up;
@@ -201,6 +203,7 @@ struct Losses {
             text += what;
         };
         add(not_utf8, " entries are not UTF-8: such bytes became U+FFFD");
+        add(newlines, " entries hold newlines: each of their lines became an entry");
         add(times,
             from.times ? " times are dropped" : " entries got the time of the file's last change");
         add(facts, " entries lose their writer and position");

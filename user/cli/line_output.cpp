@@ -72,8 +72,11 @@ class RawOutput : public LineOutput {
         output_.append(entry.source, entry.line);
         if (has_newline(entry)) output_.append(entry.source, "\n");
     }
-    void print(const PrintedLog& log, const Damage& /*damage*/) override {
-        ++missing_[log.owner.message_prefix].places;
+    void print(const PrintedLog& log, const Damage& damage) override {
+        Missing& missing = missing_[log.owner.message_prefix];
+        // What a file that shrank had has been read.
+        if (damage.kind != Damage::Kind::shrunk) missing.bytes += damage.bytes;
+        ++missing.places;
     }
     void pause() override { finish(); }
     void finish() override {

@@ -160,6 +160,16 @@ Status LogSession::on_failure(std::size_t number) {
     return {};
 }
 
+// Once a log: where lines are cut decides what is found in them.
+Status LogSession::tell_of_cut(std::size_t number) {
+    Log& log = logs_[number];
+    if (log.told_of_cut || !merger_.has_cut(number)) return {};
+    log.told_of_cut = true;
+    if (Status flushed = output_->flush(); !flushed) return flushed;
+    report(cut_line_notice(log.printed.name));
+    return {};
+}
+
 // A container whose container.json was replaced: a new one, or one that started again.
 Status LogSession::go_on_with(const std::string& directory) {
     const auto known = numbers_.find(directory);
@@ -199,11 +209,15 @@ Status LogSession::look_around() {
 
 Status LogSession::on_ended(std::size_t number) {
     logs_[number].ended = true;
+    if (Status told = tell_of_cut(number); !told) return told;
     // What the watch told while it was still being read counted for nothing.
     return watch_ ? go_on_with(std::string(logs_[number].directory)) : Status();
 }
 
 Status LogSession::wait() {
+    for (const auto& [directory, number] : numbers_) {
+        if (Status told = tell_of_cut(number); !told) return told;
+    }
     output_->pause();
     if (Status flushed = output_->flush(); !flushed) return flushed;
     const auto woken = merger_.wait(watch_ ? watch_->fd() : -1, STDOUT_FILENO);
@@ -250,6 +264,7 @@ Result<bool> LogSession::print(const std::vector<CatalogItem>& items) {
         Status going = {};
         switch (merger_.next()) {
             case LogMerger::Step::line:
+                going = tell_of_cut(merger_.source());
                 output_->print(logs_[merger_.source()].printed, merger_.line());
                 break;
             case LogMerger::Step::damage:

@@ -71,6 +71,7 @@ class LogSession {
         std::string directory;
         PrintedLog printed;
         bool ended = false;
+        bool told_of_cut = false;
     };
 
     Result<bool> print(const std::vector<CatalogItem>& items);
@@ -81,6 +82,7 @@ class LogSession {
     Status go_on_with(const std::string& directory);
     Status on_ended(std::size_t number);
     Status on_failure(std::size_t number);
+    Status tell_of_cut(std::size_t number);
     Status wait();
 
     Options options_;

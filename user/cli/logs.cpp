@@ -15,7 +15,7 @@
 #include "cli/command.h"
 #include "cli/log_session.h"
 #include "cli/logs_printer.h"
-#include "cli/terminal.h"
+#include "cli/raw_option.h"
 #include "cli/writer_option.h"
 #include "read/container_catalog.h"
 #include "read/log_reader.h"
@@ -26,6 +26,10 @@ namespace {
 
 // Large writes when there is much to print; when there is not, idle flushes at once.
 constexpr std::size_t flush_size = std::size_t{128} * 1024;
+
+// The versions of dockerd between which its readers changed.
+constexpr std::string_view docker_20_10 = "20.10";
+constexpr std::string_view docker_23 = "23";
 
 struct LogsOptions {
     std::string store = "/var/lib/twinlog";
@@ -39,13 +43,14 @@ struct LogsOptions {
     bool only_stdout = false;
     bool only_stderr = false;
     WriterOption writer;
-    std::string grep;
+    bool greps = false;
+    std::string grep;  // an empty one matches all lines
     bool ignore_case = false;
     bool invert = false;
     std::uint32_t context = 0;
     std::string form = "short";
     bool raw = false;
-    bool docker_exact = false;
+    std::string docker_exact;  // the version; empty: not asked for
     PrintOptions print;
 };
 
@@ -70,7 +75,8 @@ Result<ReadOptions> read_options(const LogsOptions& options) {
     if (*until != 0) read.until_ns = *until;  // Docker: 0 is unset
     read.tail = parse_tail(options.tail);
     read.follow = options.follow;
-    read.docker_exact = options.docker_exact;
+    read.docker_exact = !options.docker_exact.empty();
+    read.since_once = options.docker_exact == docker_23;
     return read;
 }
 
@@ -80,7 +86,7 @@ Result<LineFilter> line_filter(const LogsOptions& options) {
         filter.streams = {options.only_stdout, options.only_stderr};
     }
     filter.writer = options.writer.filter();
-    if (!options.grep.empty()) {
+    if (options.greps) {
         auto pattern = Pattern::compile(options.grep, options.ignore_case);
         if (!pattern) return fail(std::move(pattern).error());
         filter.pattern = std::move(*pattern);
@@ -109,19 +115,17 @@ Result<LogSession::Options> session_options(const LogsOptions& options) {
     session.filter = std::move(*filter);
     if (options.form == "json") session.form = OutputForm::json;
     if (options.form == "raw") session.form = OutputForm::raw;
-    if (options.docker_exact &&
-        (options.containers.size() != 1 || session.selection.is_open() ||
-         session.filter.looks_at_lines() || session.form != OutputForm::short_)) {
+    const bool docker_exact = !options.docker_exact.empty();
+    if (docker_exact && (options.containers.size() != 1 || session.selection.is_open() ||
+                         session.filter.looks_at_lines() || session.form != OutputForm::short_)) {
         return fail("--docker-exact", "docker logs prints all lines of one container",
                     "leave out other containers, --grep, --writer=… and -o");
     }
     session.print = options.print;
     session.print.writer = options.writer.shown();
-    session.print.docker_exact = options.docker_exact;
-    if (!options.docker_exact) {
-        session.print.style = {terminal_style(STDOUT_FILENO), terminal_style(STDERR_FILENO)};
-        for (TerminalStyle& style : session.print.style) style.visible &= !options.raw;
-    }
+    session.print.docker_exact = docker_exact;
+    session.print.loses_newlines = options.docker_exact == docker_20_10;
+    if (!docker_exact) session.print.style = output_styles(options.raw);
     return session;
 }
 
@@ -131,6 +135,7 @@ Status print_one(const CatalogItem& item, const LogSession::Options& options) {
     if (!reader) return pass_on(std::move(reader));
     PrintOptions print = options.print;
     print.subject = item.info.name;
+    print.loses_newlines = print.loses_newlines && item.info.log_driver != "json-file";
     LogsPrinter printer(print);
     for (;;) {
         const auto step = reader->next();
@@ -218,9 +223,10 @@ void register_logs(CLI::App& app, Action& chosen) {
     command->add_flag("-t,--timestamps", options->print.timestamps,
                       "Begin each line with its time in UTC");
     command
-        ->add_option("-n,--tail", options->tail,
-                     "Only so many entries from the end of each log; with --grep or --writer=NAME "
-                     "so many lines that match")
+        ->add_option(
+            "-n,--tail", options->tail,
+            "Only so many lines from the end of each log, or up to --until; with --grep or "
+            "--writer=NAME so many that match")
         ->type_name("N")
         ->capture_default_str();
     command
@@ -246,7 +252,8 @@ void register_logs(CLI::App& app, Action& chosen) {
         command
             ->add_option("--grep", options->grep,
                          "Only lines that match this regular expression (RE2), cut lines as one")
-            ->type_name("REGEX");
+            ->type_name("REGEX")
+            ->each([options](const std::string&) { options->greps = true; });
     command->add_flag("-i,--ignore-case", options->ignore_case, "--grep takes a for A")
         ->needs(grep);
     command->add_flag("--invert", options->invert, "Only lines that --grep does not match")
@@ -257,14 +264,16 @@ void register_logs(CLI::App& app, Action& chosen) {
     command
         ->add_option("-o,--output", options->form,
                      "short: as docker logs; json: an object a line, all on stdout; raw: the bytes "
-                     "and nothing else")
+                     "and nothing else, control bytes to a terminal, too")
         ->check(CLI::IsMember({"short", "json", "raw"}))
         ->capture_default_str();
-    command->add_flag("--raw", options->raw,
-                      "Send control bytes, colours too, to a terminal as they are");
-    command->add_flag("--docker-exact", options->docker_exact,
-                      "Print what docker logs prints where it is odd: each piece of a cut line has "
-                      "a time, gaps are not told");
+    add_raw_option(*command, options->raw);
+    command
+        ->add_flag("--docker-exact{" + std::string(docker_20_10) + "}", options->docker_exact,
+                   "Print what docker logs prints where it is odd: each piece of a cut line has a "
+                   "time, gaps are not told, control bytes go to a terminal. As Docker 20.10, or "
+                   "with --docker-exact=23 as 23 and later")
+        ->check(CLI::IsMember({std::string(docker_20_10), std::string(docker_23)}));
     add_store_option(*command, options->store);
     command
         ->add_option("CONTAINER", options->containers,

@@ -7,6 +7,7 @@
 #include "base/docker_time.h"
 #include "base/escape.h"
 #include "format/attributes.h"
+#include "read/line_joiner.h"
 
 namespace twinlog {
 
@@ -46,6 +47,14 @@ std::string message_prefix_of(std::string_view subject) {
     std::string prefix = "twinlog: ";
     if (!subject.empty()) prefix += escape_for_terminal(subject) + ": ";
     return prefix;
+}
+
+Error cut_line_notice(std::string subject) {
+    return {std::move(subject),
+            "a line is longer than " + std::to_string(LineJoiner::max_line >> 20U) +
+                " MiB: each part of that size is taken for a line",
+            0,
+            {}};
 }
 
 std::string gap_message(const Entry& entry) {
@@ -109,16 +118,12 @@ void LogsPrinter::append_visible_text(const Entry& entry, bool context) {
     const bool coloured = options_.style[static_cast<std::size_t>(entry.source)].colour;
     std::size_t done = 0;
     if (options_.highlight != nullptr && coloured && !context) {
-        std::size_t from = 0;
-        while (const auto place = options_.highlight->find(text, from)) {
-            const std::size_t end = place->begin + place->size;
-            from = place->size == 0 ? end + 1 : end;
-            if (place->size == 0) continue;
-            append_visible(text.substr(done, place->begin - done), scratch_);
+        for (const Pattern::Place& place : options_.highlight->find_all(text)) {
+            append_visible(text.substr(done, place.begin - done), scratch_);
             scratch_ += colour::match;
-            append_visible(text.substr(place->begin, place->size), scratch_);
+            append_visible(text.substr(place.begin, place.size), scratch_);
             scratch_ += colour::off;
-            done = end;
+            done = place.begin + place.size;
         }
     }
     append_visible(text.substr(done), scratch_);
@@ -158,8 +163,9 @@ void LogsPrinter::print_entry(const Entry& entry, const LineOwner& owner, bool c
     if (!goes_on || options_.docker_exact || options_.whole_lines) append_prefix(entry, owner);
     append_text(entry, context);
     if (has_newline(entry) || options_.whole_lines) {
-        output_.append(entry.source, "\n");
-        open.open = false;
+        const bool loses_newline = entry.partial && options_.loses_newlines;
+        if (!loses_newline) output_.append(entry.source, "\n");
+        open.open = loses_newline;
         open.partial_id.clear();
         return;
     }
@@ -187,10 +193,35 @@ void LogsPrinter::print_message(const std::string& message, const LineOwner& own
     output_.append(Source::stderr_, text + '\n');
 }
 
-void LogsPrinter::print_raw(Source source, std::string_view bytes) {
+void LogsPrinter::print_bytes(Source source, std::string_view bytes) {
     if (bytes.empty()) return;
-    output_.append(source, bytes);
+    if (options_.style[static_cast<std::size_t>(source)].visible) {
+        append_visible_bytes(source, bytes);
+    } else {
+        output_.append(source, bytes);
+    }
     open_of(source).open = bytes.back() != '\n';
+}
+
+void LogsPrinter::append_visible_bytes(Source source, std::string_view bytes) {
+    std::string& cut = open_of(source).cut;
+    whole_ = std::exchange(cut, {});
+    whole_ += bytes;
+    std::string_view text = whole_;
+    const std::size_t waits = text.ends_with('\r') ? 1 : unfinished_character(text);
+    cut = text.substr(text.size() - waits);
+    text.remove_suffix(waits);
+    scratch_.clear();
+    for (std::size_t end; (end = text.find('\n')) != std::string_view::npos;) {
+        std::string_view line = text.substr(0, end);
+        text.remove_prefix(end + 1);
+        const bool returns = line.ends_with('\r');
+        if (returns) line.remove_suffix(1);
+        append_visible(line, scratch_);
+        scratch_ += returns ? "\r\n" : "\n";
+    }
+    append_visible(text, scratch_);
+    output_.append(source, scratch_);
 }
 
 void LogsPrinter::finish() {

@@ -23,6 +23,8 @@ struct PrintOptions {
     std::string subject = {};  // whose log it is, in messages; hostile; may be empty
     // As Docker: the prefix before each piece of a cut line, and no word of what is missing.
     bool docker_exact = false;
+    // As dockerd before version 22.06 reads its local format: a cut line has no newline.
+    bool loses_newlines = false;
     // Each entry is a line of its own, with prefix and newline.
     bool whole_lines = false;
     // Of standard output and standard error, by Source.
@@ -39,6 +41,8 @@ struct LineOwner {
 
 // "twinlog: web: ", harmless on a terminal.
 std::string message_prefix_of(std::string_view subject);
+// What is said of a log in which a line was too long to be looked at as a whole; subject: whose.
+Error cut_line_notice(std::string subject);
 // "stdout: 1,234 bytes lost here: ring full"
 std::string gap_message(const Entry& entry);
 
@@ -56,8 +60,8 @@ class LogsPrinter {
     // A message on standard error.
     void print(const Damage& damage);
     void print(const Damage& damage, const LineOwner& owner);
-    // Bytes as they are.
-    void print_raw(Source source, std::string_view bytes);
+    // Bytes of a stream, which may begin and end anywhere in a line.
+    void print_bytes(Source source, std::string_view bytes);
     // Nothing follows: what waited for the rest of its character is printed.
     void finish();
 
@@ -70,7 +74,7 @@ class LogsPrinter {
     struct Open {
         bool open = false;       // the last byte written was no newline
         std::string partial_id;  // of the cut line that is to go on
-        std::string cut;         // the beginning of a character that the next piece completes
+        std::string cut;  // the beginning of a character, or of \r\n, that what follows completes
     };
 
     Open& open_of(Source source) { return open_[static_cast<std::size_t>(source)]; }
@@ -80,6 +84,7 @@ class LogsPrinter {
     void append_text(const Entry& entry, bool context);
     void append_visible_text(const Entry& entry, bool context);
     void append_cut(Source source);
+    void append_visible_bytes(Source source, std::string_view bytes);
 
     PrintOptions options_;
     LineOwner owner_;  // where none is given

@@ -11,6 +11,7 @@
 #include "base/docker_time.h"
 #include "base/workers.h"
 #include "cli/command.h"
+#include "cli/command_line.h"
 #include "cli/config_file.h"
 #include "container/registry.h"
 #include "daemon/daemon.h"
@@ -176,11 +177,9 @@ Result<DaemonOptions> read_again(const std::vector<std::string>& command_line) {
     Arguments arguments;
     add_command(app, arguments);
     // What stands before the command's name is about messages.
-    std::vector<const char*> words{"twinlog"};
     const auto name = std::find(command_line.begin(), command_line.end(), "run");
-    for (auto word = name; word != command_line.end(); ++word) words.push_back(word->c_str());
     try {
-        app.parse(static_cast<int>(words.size()), words.data());
+        parse_words(app, {name, command_line.end()});
     } catch (const CLI::ParseError& error) {
         return fail("", error.what());
     }

@@ -27,6 +27,7 @@
 #include "capture/capture.h"
 #include "cli/command.h"
 #include "cli/logs_printer.h"
+#include "cli/raw_option.h"
 #include "cli/writer_option.h"
 #include "container/process.h"
 #include "container/registry.h"
@@ -45,6 +46,7 @@ struct Arguments {
     std::string container;
     std::vector<std::string> command;
     bool timestamps = false;
+    bool raw = false;
     WriterOption writer;
 };
 
@@ -83,7 +85,7 @@ class TracedStream : public StreamSink {
         if (splitter_) {
             splitter_->bytes(position, bytes, wall_time(origin.time), origin.writer);
         } else {
-            printer_.print_raw(source_, bytes);
+            printer_.print_bytes(source_, bytes);
         }
     }
 
@@ -198,6 +200,9 @@ class Tracer : public CaptureSink, private EntrySink {
     }
 
     void print_wanted(std::span<const Line> lines) {
+        if (joiner_.has_cut() && !std::exchange(told_of_cut_, true)) {
+            report(cut_line_notice(selection_.containers.empty() ? "" : selection_.containers[0]));
+        }
         for (const Line& line : lines) {
             if (line.entry.gap || filter_.matches(line.entry)) printer_.print(line);
         }
@@ -221,6 +226,7 @@ class Tracer : public CaptureSink, private EntrySink {
     std::optional<std::uint64_t> run_;
     std::optional<std::uint64_t> ended_at_;  // CLOCK_BOOTTIME, ns
     bool ours_ = false;
+    bool told_of_cut_ = false;
 };
 
 bool Tracer::nobody_writes() const {
@@ -409,7 +415,8 @@ Result<int> trace(const Arguments& arguments) {
     }
     LogsPrinter printer(PrintOptions{.timestamps = arguments.timestamps,
                                      .writer = arguments.writer.shown(),
-                                     .subject = pid ? "" : arguments.container});
+                                     .subject = pid ? "" : arguments.container,
+                                     .style = output_styles(arguments.raw)});
     Tracer tracer(**capture, std::move(selection), printer,
                   arguments.timestamps || arguments.writer.shown(), arguments.writer.filter());
     if (auto attached = (*capture)->attach(); !attached) return pass_on(std::move(attached));
@@ -435,6 +442,7 @@ Result<int> trace(const Arguments& arguments) {
     auto last_look = (*capture)->look();
     drain_rest(**capture, tracer);
     tracer.finish(last_look ? *last_look : StreamsLook{});
+    printer.finish();
     if (auto flushed = printer.flush(); followed && !flushed) followed = flushed;
     if (!followed) return pass_on(std::move(followed));
     return child && tracer.ended() ? child->reap() : exit_ok;
@@ -459,6 +467,7 @@ void register_trace(CLI::App& app, Action& chosen) {
     container->excludes(program);
     command->add_flag("-t,--timestamps", arguments->timestamps, "The time before each line");
     add_writer_option(*command, arguments->writer);
+    add_raw_option(*command, arguments->raw);
     command->callback([&chosen, arguments] {
         if (!arguments->pid && arguments->container.empty() && arguments->command.empty()) {
             throw CLI::RequiredError("--pid, --container or a command after --");

@@ -21,18 +21,36 @@ constexpr std::string_view gap_tag = "twinlog-lost-";
 class CriEncoder : public EntryEncoder {
  public:
     void append(const Entry& entry, std::string& out) override {
-        append_rfc3339_nano(entry.time_ns, out);
-        out += ' ';
-        out += source_name(entry.source);
         if (entry.gap) {
+            begin(entry, out);
             out += " P:";
             out += gap_tag;
             out += std::to_string(entry.gap->bytes) + '-' +
                    std::to_string(static_cast<unsigned>(entry.gap->reason)) + " \n";
             return;
         }
-        out += !entry.partial || entry.partial->last ? " F " : " P ";
-        out += entry.line;
+        // Producers of other formats may store many lines in one entry. Here a newline ends one,
+        // and what follows could be made to look like an entry of another time.
+        std::string_view rest = entry.line;
+        for (std::size_t end; (end = rest.find('\n')) != std::string_view::npos;) {
+            append_line(entry, " F ", rest.substr(0, end), out);
+            rest.remove_prefix(end + 1);
+        }
+        append_line(entry, !entry.partial || entry.partial->last ? " F " : " P ", rest, out);
+    }
+
+ private:
+    static void begin(const Entry& entry, std::string& out) {
+        append_rfc3339_nano(entry.time_ns, out);
+        out += ' ';
+        out += source_name(entry.source);
+    }
+
+    static void append_line(const Entry& entry, std::string_view tag, std::string_view text,
+                            std::string& out) {
+        begin(entry, out);
+        out += tag;
+        out += text;
         out += '\n';
     }
 };
@@ -159,7 +177,7 @@ class CriFormat : public LogFormat {
     }
 
     [[nodiscard]] Keeps keeps() const override {
-        return {.partials = false, .facts = false, .attributes = false};
+        return {.newlines = false, .partials = false, .facts = false, .attributes = false};
     }
 };
 

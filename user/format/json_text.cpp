@@ -2,6 +2,8 @@
 #include "format/json_text.h"
 
 #include <array>
+#include <cstdint>
+#include <cstring>
 
 namespace twinlog {
 
@@ -43,7 +45,17 @@ std::size_t utf8_character_size(std::string_view text) {
 }
 
 bool is_utf8(std::string_view text) {
+    constexpr std::uint64_t high_bits = 0x8080808080808080;
+    std::uint64_t word = 0;
     while (!text.empty()) {
+        // ASCII, which most of it is, by words.
+        if (text.size() >= sizeof word) {
+            std::memcpy(&word, text.data(), sizeof word);
+            if ((word & high_bits) == 0) {
+                text.remove_prefix(sizeof word);
+                continue;
+            }
+        }
         const std::size_t size = utf8_character_size(text);
         if (size == 0) return false;
         text.remove_prefix(size);

@@ -88,6 +88,7 @@ struct LogPlace {
 struct Keeps {
     bool times = true;
     bool any_bytes = true;  // false: only UTF-8
+    bool newlines = true;   // inside the text of an entry; false: it becomes several
     bool partials = true;   // ids and ordinals of pieces, not only that they are pieces
     bool facts = true;      // writer, position, run
     bool gaps = true;

@@ -69,7 +69,9 @@ std::span<const Line> LineJoiner::add(const Entry& entry) {
     } else {
         begin(open, entry);
     }
-    if (entry.partial->last || open.text.size() >= max_line) close(open);
+    const bool too_long = !entry.partial->last && open.text.size() >= max_line;
+    has_cut_ = has_cut_ || too_long;
+    if (entry.partial->last || too_long) close(open);
     return {lines_.data(), count_};
 }
 

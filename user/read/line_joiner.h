@@ -22,6 +22,8 @@ class LineJoiner {
     // not go on ends with the next one of its stream, or at a gap. A whole line is passed on
     // without a copy. Borrows from entry and from this object until its next call.
     std::span<const Line> add(const Entry& entry);
+    // Whether a line was so long.
+    [[nodiscard]] bool has_cut() const { return has_cut_; }
     // What is still open, at the end of the log.
     std::span<const Line> finish();
 
@@ -43,6 +45,7 @@ class LineJoiner {
     std::array<Open, 2> closed_;  // what lines_ borrow from
     std::array<Line, 2> lines_;
     std::size_t count_ = 0;
+    bool has_cut_ = false;
 };
 
 }  // namespace twinlog

@@ -31,6 +31,9 @@ class LineSource {
     [[nodiscard]] const Line& line() const { return line_; }
     [[nodiscard]] const Damage& damage() const { return reader_.damage(); }
 
+    // Whether a line was so long that its parts were taken for lines: LineJoiner::max_line.
+    [[nodiscard]] bool has_cut() const { return joiner_.has_cut(); }
+
     // As LogReader's.
     [[nodiscard]] int watch_fd() const { return reader_.watch_fd(); }
     [[nodiscard]] std::uint32_t run() const { return reader_.run(); }

@@ -126,6 +126,7 @@ Result<bool> LogFile::check_shrunk() {
         return false;
     }
     damage_ = {Damage::Kind::shrunk, name_, *now, position_ - *now};
+    lead_ = {};
     seek(0);
     return true;
 }
@@ -168,6 +169,7 @@ Result<LogFile::Step> LogFile::next(Ending ending) {
             if (skipping_from_) return report_skipped(Damage::Kind::skipped);
             consume(frame.size);
             if (!frame.known_source) continue;
+            if (position_ <= lead_.end && !lead_.has(frame.entry)) continue;
             entry_ = frame.entry;
             entry_size_ = frame.size;
             return Step::entry;
@@ -202,26 +204,46 @@ Result<LogFile::Step> LogFile::next(Ending ending) {
     }
 }
 
-// Twice through the file: a compressed one has no way back.
-Result<std::uint64_t> LogFile::seek_tail_forward(std::uint64_t wanted, const TailCount& count) {
-    std::uint64_t total = 0;
-    std::uint64_t pass = 0;  // entries to leave out
-    for (int round = 0; round < 2; ++round) {
-        seek(0);
-        damage_told_ = false;
-        for (std::uint64_t passed = 0; round == 0 || passed < pass;) {
-            const Result<Step> step = next(Ending::complete);
-            if (!step) return fail(step.error());
-            if (*step == Step::at_end) break;
-            if (*step == Step::entry && count.counts(entry_)) ++(round == 0 ? total : passed);
-        }
-        pass = total > wanted ? total - wanted : 0;
-    }
-    return std::min(total, wanted);
+Status LogFile::seek_tail(Tail& tail) {
+    lead_ = {};
+    const bool is_before = tail.is_full() && !tail.is_done();
+    Lead all{std::numeric_limits<std::uint64_t>::max(), tail.open()};
+    const Result<std::uint64_t> start = gzip_ ? find_tail_forward(tail) : find_tail(tail);
+    if (!start) return fail(start.error());
+    if (is_before) lead_ = std::move(all);
+    // Fewer than wanted: from the very beginning, so that damage there is told, too.
+    seek(tail.is_full() ? *start : 0);
+    return {};
 }
 
-Result<std::uint64_t> LogFile::seek_tail(std::uint64_t wanted, const TailCount& count) {
-    if (gzip_) return seek_tail_forward(wanted, count);
+// The entry before the one that was taken last. True: the tail has it.
+bool LogFile::take(Tail& tail, const Entry& entry, std::uint64_t from, std::size_t size) {
+    const bool was_full = tail.is_full();
+    const bool taken = tail.take(entry, size);
+    if (!was_full && tail.is_full()) lead_ = {from, tail.open()};
+    return taken;
+}
+
+// Twice through the file: a compressed one has no way back.
+Result<std::uint64_t> LogFile::find_tail_forward(Tail& tail) {
+    TailMemory memory(tail);
+    for (;;) {
+        const Result<Step> step = next(Ending::complete);
+        if (!step) return fail(step.error());
+        if (*step == Step::at_end) break;
+        if (*step == Step::entry) memory.add(entry_, position_ - entry_size_, entry_size_);
+    }
+    damage_told_ = false;
+    std::uint64_t start = position_;
+    memory.backwards([&](const Entry& entry, std::uint64_t from, std::size_t size) {
+        if (tail.is_done()) return false;
+        if (take(tail, entry, from, size)) start = from;
+        return true;
+    });
+    return start;
+}
+
+Result<std::uint64_t> LogFile::find_tail(Tail& tail) {
     const Result<std::uint64_t> length = size();
     if (!length) return fail(length.error());
 
@@ -243,8 +265,7 @@ Result<std::uint64_t> LogFile::seek_tail(std::uint64_t wanted, const TailCount& 
                                 static_cast<std::size_t>(to - from));
     };
 
-    std::uint64_t found = 0;
-    std::uint64_t start = 0;
+    std::uint64_t start = *length;
     bool any = false;
     for (std::uint64_t at = *length; at >= docker_local::frame_overhead;) {
         const std::uint64_t trailer = at - docker_local::length_size;
@@ -273,11 +294,11 @@ Result<std::uint64_t> LogFile::seek_tail(std::uint64_t wanted, const TailCount& 
                 const docker_local::Frame frame = docker_local::decode(view(from, at), &effort_);
                 whole = frame.state == docker_local::FrameState::whole && frame.size == size;
                 if (whole) {
-                    if (!any || wanted > 0) start = wanted > 0 ? from : at;
-                    any = true;
-                    if (wanted == 0) break;
-                    const bool counts = frame.known_source && count.counts(frame.entry);
-                    if (counts && ++found == wanted) break;
+                    // Behind a torn end.
+                    if (!std::exchange(any, true)) start = at;
+                    if (tail.is_done()) break;
+                    if (frame.known_source && take(tail, frame.entry, from, size)) start = from;
+                    if (tail.is_done()) break;
                     at = from;
                     effort_.earn(size);
                 }
@@ -287,9 +308,7 @@ Result<std::uint64_t> LogFile::seek_tail(std::uint64_t wanted, const TailCount& 
         --at;
         effort_.earn(1);
     }
-    // Fewer than wanted: from the very beginning, so that damage there is told, too.
-    seek(found == wanted ? start : 0);
-    return found;
+    return start;
 }
 
 namespace {

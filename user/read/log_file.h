@@ -15,6 +15,7 @@
 #include "base/unique_fd.h"
 #include "format/docker_local.h"
 #include "format/entry.h"
+#include "read/tail.h"
 #include "store/gzip.h"
 
 namespace twinlog {
@@ -48,16 +49,6 @@ struct FileIdentity {
     bool operator==(const FileIdentity&) const = default;
 };
 
-// Which entries a tail counts.
-struct TailCount {
-    bool gaps = false;                          // those that stand for a gap, too
-    std::optional<Source> only = std::nullopt;  // those of one stream
-
-    [[nodiscard]] bool counts(const Entry& entry) const {
-        return (gaps || !entry.gap) && (!only || *only == entry.source);
-    }
-};
-
 class LogFile {
  public:
     enum class Step : std::uint8_t { entry, damage, at_end };
@@ -85,10 +76,10 @@ class LogFile {
     // After Step::damage.
     [[nodiscard]] const Damage& damage() const { return damage_; }
 
-    // Goes to the wanted-th entry from the end, to the first if there are fewer; behind the last
-    // one for 0. Entries that next() passes over do not count. Reads backwards and no more than
-    // needed. Returns how many it found.
-    Result<std::uint64_t> seek_tail(std::uint64_t wanted, const TailCount& count = {});
+    // Goes to where the tail begins in this file, to its first entry if that is not known yet;
+    // behind the last one if nothing is wanted. Reads backwards and no more than needed. next()
+    // passes over what stands between the pieces of a line that begins before all others.
+    Status seek_tail(Tail& tail);
 
     // Goes forward as far as it is sure that no entry before that place has this time or a later
     // one. Looks at a few places of the file; at none if it is compressed.
@@ -116,7 +107,19 @@ class LogFile {
     Result<std::size_t> fill();
     Result<std::size_t> read_at(std::uint64_t position, char* to, std::size_t size);
     Result<std::uint64_t> size() const;
-    Result<std::uint64_t> seek_tail_forward(std::uint64_t wanted, const TailCount& count);
+    bool take(Tail& tail, const Entry& entry, std::uint64_t from, std::size_t size);
+    Result<std::uint64_t> find_tail(Tail& tail);
+    Result<std::uint64_t> find_tail_forward(Tail& tail);
+    // Before a tail: only pieces of lines that go on in it are wanted.
+    struct Lead {
+        std::uint64_t end = 0;  // in the file
+        Tail::Lines lines;
+
+        [[nodiscard]] bool has(const Entry& entry) const {
+            return entry.partial &&
+                   entry.partial->id == lines.at(static_cast<std::size_t>(entry.source));
+        }
+    };
     // What stands at some place of the file.
     struct Look {
         std::uint64_t position = 0;  // where an entry begins
@@ -144,6 +147,8 @@ class LogFile {
     std::uint64_t position_ = 0;  // in the file, of begin_
     std::optional<std::uint64_t>
         skipping_from_;  // set while looking for the end of a damaged place
+
+    Lead lead_;
 
     docker_local::Effort effort_;
     Entry entry_;

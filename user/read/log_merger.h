@@ -50,6 +50,8 @@ class LogMerger {
     [[nodiscard]] const Line& line() const { return sources_[source_]->line(); }
     [[nodiscard]] const Damage& damage() const { return sources_[source_]->damage(); }
     [[nodiscard]] const Error& error() const { return error_; }
+    // As LineSource's.
+    [[nodiscard]] bool has_cut(std::size_t source) const { return sources_[source]->has_cut(); }
     [[nodiscard]] std::uint32_t run(std::size_t source) const { return sources_[source]->run(); }
 
     // After idle or end: blocks until there is something to do. -1: no descriptor to watch.

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <limits>
 #include <utility>
 
 #include "read/log_files.h"
@@ -78,17 +79,34 @@ Status LogReader::add_new_files() {
 }
 
 Status LogReader::seek_tail() {
-    std::uint64_t wanted = *options_.tail;
-    const TailCount count{options_.docker_exact, options_.tail_of};
+    const bool exact = options_.docker_exact;
+    Tail tail(*options_.tail, {.whole_lines = !exact,
+                               .gaps = exact,
+                               .only = options_.tail_of,
+                               .until_ns = exact ? std::nullopt : options_.until_ns});
     for (std::size_t i = files_.size(); i-- > 0;) {
-        const Result<std::uint64_t> found = files_[i].seek_tail(wanted, count);
-        if (!found) return fail(found.error());
-        wanted -= *found;
-        if (wanted > 0) continue;
+        auto later = is_later(files_[i], tail);
+        if (!later) return pass_on(std::move(later));
+        if (*later) continue;
+        if (Status sought = files_[i].seek_tail(tail); !sought) return sought;
+        if (!tail.is_done()) continue;
         files_.erase(files_.begin(), files_.begin() + static_cast<std::ptrdiff_t>(i));
         break;
     }
     return {};
+}
+
+// Whether reading ends at the file's first entry, so that none of it is in the tail.
+Result<bool> LogReader::is_later(LogFile& file, const Tail& tail) const {
+    const auto until = tail.count().until_ns;
+    // The clock was set back to before it: what comes later may be earlier.
+    if (!until || *until > std::numeric_limits<std::int64_t>::max() - time_disorder_ns ||
+        (set_back_ns_ != 0 && *until <= set_back_ns_ + time_disorder_ns)) {
+        return false;
+    }
+    const auto first = file.first_time();
+    if (!first) return fail(first.error());
+    return *first && **first > *until + time_disorder_ns;
 }
 
 // Passes over files that end before since_ns, and over the beginning of the first that does not.
@@ -222,7 +240,7 @@ Result<LogReader::Step> LogReader::next() {
                 if (options_.since_ns && entry.time_ns < *options_.since_ns && !since_reached_) {
                     continue;
                 }
-                since_reached_ = options_.docker_exact;
+                since_reached_ = options_.since_once;
                 held_ = missed;
                 return missed ? Step::damage : Step::entry;
             }

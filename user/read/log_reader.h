@@ -13,6 +13,7 @@
 #include "format/entry.h"
 #include "read/directory_watch.h"
 #include "read/log_file.h"
+#include "read/tail.h"
 
 namespace twinlog {
 
@@ -21,14 +22,16 @@ struct ReadOptions {
         std::nullopt;  // Unix time; earlier entries are passed over
     std::optional<std::int64_t> until_ns =
         std::nullopt;  // reading ends for good at the first later entry
-    // Begin at so many entries before the end, as Docker counts: both streams together, each piece
-    // of a cut line one, before since and until; entries that stand for a gap are not counted.
+    // Begin at so many lines before the end, or before until_ns: both streams together, the pieces
+    // of a cut line as one, before since_ns; entries that stand for a gap are not counted.
     std::optional<std::uint64_t> tail = std::nullopt;
-    std::optional<Source> tail_of = std::nullopt;  // tail counts this stream's entries only
+    std::optional<Source> tail_of = std::nullopt;  // tail counts this stream's lines only
     bool follow = false;                           // wait for more until the container ends
-    // As dockerd reads since version 23: nothing is filtered once an entry reached since_ns,
-    // entries for gaps count for tail, and what is damaged ends its file without a word.
+    // As dockerd reads: each entry counts for tail, pieces, gaps and those behind until_ns, too,
+    // and what is damaged ends its file without a word.
     bool docker_exact = false;
+    // As dockerd from version 23 on: nothing is filtered once an entry reached since_ns.
+    bool since_once = false;
 };
 
 // Needs no daemon and no lock: the files may grow, rotate and vanish while they are read. All files
@@ -80,6 +83,7 @@ class LogReader {
     Status look_around();
     Status add_new_files();
     Status seek_tail();
+    Result<bool> is_later(LogFile& file, const Tail& tail) const;
     Status seek_since();
     [[nodiscard]] LogFile::Ending ending() const;
     Result<std::optional<Step>> at_end();
