@@ -72,8 +72,10 @@ class RawOutput : public LineOutput {
         output_.append(entry.source, entry.line);
         if (has_newline(entry)) output_.append(entry.source, "\n");
     }
-    void print(const PrintedLog& log, const Damage& /*damage*/) override {
-        ++missing_[log.owner.message_prefix].places;
+    void print(const PrintedLog& log, const Damage& damage) override {
+        Missing& missing = missing_[log.owner.message_prefix];
+        missing.bytes += damage.lost_bytes();
+        ++missing.places;
     }
     void pause() override { finish(); }
     void finish() override {

@@ -54,8 +54,7 @@ std::string Damage::message() const {
             return file + ": " + (at_most ? "up to " : "") + count + of_stream +
                    (bytes == 1 ? " is" : " are") + " missing at the end of the log";
         case Kind::expired:
-            return file + ": removed, as --" + limit + " wants it, and with it the end of " +
-                   std::string(source_name(source));
+            return file + ": removed, as --" + limit + " of `twinlog run` wants it";
         case Kind::irregular:
             return file + ": " + not_regular + ": passed over";
     }

@@ -37,10 +37,14 @@ struct Damage {
     std::string file;            // its name without the directory, when it was opened
     std::uint64_t position = 0;  // in the file
     std::uint64_t bytes = 0;
-    Source source = Source::stdout_;  // of missing, cut, expired: whose bytes
+    Source source = Source::stdout_;  // of missing and cut: whose bytes
     bool at_most = false;             // of cut: rotation may have taken some of them before
     std::string limit = {};           // of expired: the option
 
+    // Of the container's output, as far as it is known how many are missing.
+    [[nodiscard]] std::uint64_t lost_bytes() const {
+        return kind == Kind::missing || kind == Kind::cut ? bytes : 0;
+    }
     // One line for the user, without newline.
     [[nodiscard]] std::string message() const;
 

@@ -168,13 +168,17 @@ void LogReader::pop_file() {
 // Finds what the log should have behind what was read of it.
 void LogReader::look_at_end() {
     if (std::exchange(end_seen_, true) || options_.docker_exact) return;
-    const auto removal = read_removal(directory_);
-    const bool expired = removal && removal->explains(ends_);
+    const std::string file(layout::log_file);
     const auto missing = missing_ends(ends_, progress_, from_start_);
+    // Of a log that has nothing retention tells even where it is not known what it had.
+    const bool nothing = from_start_ && !progress_[0].known && !progress_[1].known;
+    if (missing.empty() && !nothing) return;
+    if (const auto removal = read_removal(directory_); removal && removal->explains(ends_)) {
+        owed_.push_back({.kind = Damage::Kind::expired, .file = file, .limit = removal->limit});
+        return;
+    }
     for (const MissingEnd& end : missing) {
-        owed_.push_back({expired ? Damage::Kind::expired : Damage::Kind::cut,
-                         std::string(layout::log_file), 0, end.bytes, end.source, end.at_most,
-                         expired ? removal->limit : std::string()});
+        owed_.push_back({Damage::Kind::cut, file, 0, end.bytes, end.source, end.at_most});
     }
 }
 

@@ -133,9 +133,7 @@ Result<std::unique_ptr<LogFileWriter>> LogWriter::open_copy(
     std::string path = place.path;
     if (place.in_pods) {
         if (auto made = make_parents(options.pods, path); !made) return pass_on(std::move(made));
-        auto claimed = claim_pod_path(options.pods, place, owner.id);
-        if (!claimed) return pass_on(std::move(claimed));
-        path = std::move(*claimed);
+        path = claim_pod_path(options.pods, place, owner.id);
     }
     if (path != place.path) {
         notes_.push_back("its log in format " + std::string(format.name()) + " is " + path +

@@ -3,10 +3,9 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <optional>
-#include <utility>
 
 #include "base/file_system.h"
+#include "base/result.h"
 #include "store/layout.h"
 
 namespace twinlog {
@@ -35,18 +34,14 @@ std::string pod_path(const std::string& pods, const LogPlace& place, const std::
     return owner && (owner->empty() || *owner == id) ? place.path : place.otherwise;
 }
 
-Result<std::string> claim_pod_path(const std::string& pods, const LogPlace& place,
-                                   const std::string& id) {
-    if (place.otherwise.empty()) return place.path;
-    const std::string log = pods + "/" + place.path;
-    const auto owner = owner_of(log);
-    if (!owner) return fail(owner.error());
-    if (*owner == id) return place.path;
-    if (!owner->empty()) return place.otherwise;
-    if (auto claimed = write_file_atomically(owner_file(log), id, layout::file_mode); !claimed) {
-        return pass_on(std::move(claimed));
+std::string claim_pod_path(const std::string& pods, const LogPlace& place, const std::string& id) {
+    const std::string path = pod_path(pods, place, id);
+    const std::string log = pods + "/" + path;
+    const bool contested = !place.otherwise.empty() && path == place.path;
+    if (const auto owner = owner_of(log); contested && owner && owner->empty()) {
+        (void)write_file_atomically(owner_file(log), id, layout::file_mode);
     }
-    return place.path;
+    return path;
 }
 
 void release_pod_path(const std::string& log, const std::string& id) {
