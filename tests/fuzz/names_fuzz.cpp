@@ -73,7 +73,10 @@ void place_logs(Input& input) {
         if (input.flag()) owner.labels[label] = input.take(input.byte());
     }
     for (const LogFormat* format : formats()) {
-        for (const LogPlace& place : format->places(owner)) check_relative(place.path);
+        for (const LogPlace& place : format->places(owner)) {
+            check_relative(place.path);
+            check_relative(place.otherwise);
+        }
     }
 }
 

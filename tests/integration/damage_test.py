@@ -171,6 +171,81 @@ class Reading(unittest.TestCase):
         self.assertShown(self.lines[:-1], "not complete")
 
 
+class Missing(unittest.TestCase):
+    """What is gone of a log of a daemon, though all that is left of it can be read."""
+
+    def setUp(self):
+        if os.geteuid() != 0:
+            cannot_run("needs root")
+        store = pathlib.Path(tempfile.mkdtemp(prefix="twinlog-damage-"))
+        self.addCleanup(shutil.rmtree, store)
+        writer = subprocess.Popen(["sh", "-c", 'read l; seq -f "a line of some length, %g" 1500'],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.addCleanup(writer.wait)
+        self.addCleanup(writer.stdout.close)
+        self.daemon = Twinlog("--pid", writer.pid, "--max-size", "40k", "--no-compress", store=store)
+        self.addCleanup(self.daemon.close)
+        self.written = writer.communicate(b"go\n")[0]
+        (name,) = os.listdir(store / "containers")
+        harness.wait_until(lambda: self.daemon.info(name)["state"] == "ended", "it has ended")
+        self.name = name
+        self.log = store / "containers" / name / LOG
+        self.assertTrue(self.log.with_name(LOG + ".2").exists())
+
+    def logs(self, *arguments):
+        done = self.daemon("logs", *arguments, self.name)
+        return done.stdout, done.stderr.decode()
+
+    def assertDamaged(self, *words):
+        found = run(TWINLOG, "verify", "--store", self.daemon.store, check=False)
+        self.assertEqual(found.returncode, 1, found.stdout)
+        said = self.logs()[1]
+        for word in words:
+            self.assertIn(word, said)
+            self.assertIn(word, found.stdout.decode())
+
+    def test_nothing_is(self):
+        self.assertEqual(self.logs(), (self.written, ""))
+        self.assertEqual(self.logs("-n", "3")[1], "")
+        self.assertIn(b"all good", self.daemon("verify").stdout)
+
+    def test_the_end(self):
+        whole = self.log.read_bytes()
+        first = int.from_bytes(whole[:4], "big") + 8
+        self.log.write_bytes(whole[:first])
+        shown = self.logs()[0]
+        lost = len(self.written) - len(shown)
+        self.assertDamaged(f"{lost:,} bytes of stdout are missing at the end of the log")
+        said = [json.loads(line) for line in self.logs("-o", "json")[0].splitlines()]
+        self.assertEqual(said[-1]["bytes"], lost)
+        for damage in (lambda: self.log.write_bytes(b""), self.log.unlink):
+            damage()
+            self.assertDamaged("bytes of stdout are missing at the end of the log")
+        self.assertEqual(self.daemon.stop(), 0)
+        self.assertIn(b"(mended)", self.daemon("verify", "--repair").stdout)
+        self.assertIn(b"all good", self.daemon("verify").stdout)
+        self.assertIn("lost here: the log was damaged after it was written", self.logs()[1])
+
+    def test_the_middle(self):
+        self.log.with_name(LOG + ".1").unlink()
+        shown = self.logs()[0]
+        lost = len(self.written) - len(shown)
+        self.assertDamaged(f"{lost:,} bytes of stdout are missing")
+        self.assertTrue(any(json.loads(line).get("bytes") == lost
+                            for line in self.logs("-o", "json")[0].splitlines()))
+
+    def test_everything(self):
+        for file in self.log.parent.glob(LOG + "*"):
+            file.unlink()
+        self.assertDamaged(f"up to {len(self.written):,} bytes of stdout are missing at the end of the log")
+
+    def test_something_else_in_its_place(self):
+        for make in (lambda: os.mkfifo(self.log), lambda: self.log.symlink_to("/etc/passwd"), self.log.mkdir):
+            self.log.unlink() if not self.log.is_dir() else self.log.rmdir()
+            make()
+            self.assertDamaged("not a regular file", "are missing at the end of the log")
+
+
 class FullDisk(unittest.TestCase):
     """A daemon whose store has no room for a while."""
 

@@ -34,6 +34,7 @@ ContainerInfo full_info() {
     info.set_back_ns = 4;
     info.state = ContainerState::ended;
     info.streams[0] = {"pipe", std::numeric_limits<std::uint64_t>::max(), 5, 6, 7};
+    info.streams[0].end = {3, 9, true};
     info.streams[1] = {"tty", 8, 9, 10, 11};
     return info;
 }

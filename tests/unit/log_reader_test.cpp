@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/fsuid.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
@@ -21,6 +22,7 @@
 #include "format/docker_local.h"
 #include "store/container_info.h"
 #include "store/gzip.h"
+#include "store/removal.h"
 
 using namespace twinlog;
 namespace fs = std::filesystem;
@@ -72,6 +74,10 @@ class Container {
         info_.state = ContainerState::ended;
         save();
     }
+    void ends_with(const LogEnds& ends) {
+        for (std::size_t i = 0; i < ends.size(); ++i) info_.streams[i].end = ends[i];
+        save();
+    }
     void start_again() {
         info_.state = ContainerState::running;
         ++info_.run;
@@ -120,7 +126,8 @@ LogReader open(const Container& container, const ReadOptions& options = {}) {
 }
 
 std::string describe(const Damage& damage) {
-    constexpr std::string_view kinds[] = {"skipped", "torn", "shrunk", "rotated"};
+    constexpr std::string_view kinds[] = {"skipped", "torn", "shrunk",  "rotated",  "compressed",
+                                          "missing", "cut",  "expired", "irregular"};
     return "<" + std::string(kinds[static_cast<int>(damage.kind)]) + " " + damage.file + " " +
            std::to_string(damage.position) + "+" + std::to_string(damage.bytes) + ">";
 }
@@ -162,8 +169,23 @@ TEST_CASE("files are read from the oldest to the newest", "[log_reader]") {
     container.append(line("no"), 0);
     fs::copy(container.log(), container.path() + "/container-cached.log.bak");
     fs::copy(container.log(), container.path() + "/container-cached.log.01");
-    fs::create_directory(container.log(4));
     CHECK(read(container) == "a b c d e  no");
+}
+
+TEST_CASE("what bears a log's name and is no regular file is told", "[log_reader]") {
+    const Container container;
+    container.append(line("a"), 1);
+    SECTION("a directory") {
+        fs::create_directory(container.log());
+    }
+    SECTION("a link") {
+        fs::create_symlink("/etc/passwd", container.log());
+    }
+    SECTION("a fifo") {
+        REQUIRE(::mkfifo(container.log().c_str(), 0600) == 0);
+    }
+    CHECK(read(container) == "<irregular container-cached.log 0+0> a");
+    CHECK(read(container, {.docker_exact = true}) == "a");
 }
 
 TEST_CASE("entries longer than a block are read whole", "[log_reader]") {
@@ -645,6 +667,99 @@ TEST_CASE("files that rotation took from a slow follower are told of", "[log_rea
         container.rotate(1);
         container.append(positioned("b", 2));
         CHECK(read(reader) == "b");
+    }
+}
+
+TEST_CASE("a file that is missing between others is told", "[log_reader]") {
+    Container container;
+    const auto at = [](std::string_view text, std::uint64_t position, std::uint32_t run = 1) {
+        Entry entry = entry_of(text, static_cast<std::int64_t>(position) + 1);
+        entry.run = run;
+        entry.position = position;
+        return frame(entry);
+    };
+    const std::string told = "<missing container-cached.log 0+4>";
+    // What retention removed in front of the first is no damage.
+    container.append(at("c", 4), 3);
+    container.append(at("d", 6), 1);
+    SECTION("none is") {
+        container.append(at("e", 8) + at("x", 0, 2));
+        CHECK(read(container) == "c d e x");
+    }
+    SECTION("one is") {
+        container.append(at("g", 12) + at("h", 14));
+        CHECK(read(container) == "c d " + told + " g h");
+        CHECK(read(container, {.follow = true}) == "c d " + told + " g h");
+        CHECK(read(container, {.docker_exact = true}) == "c d g h");
+        // As far as it is read.
+        CHECK(read(container, {.tail = 3}) == "d " + told + " g h");
+        CHECK(read(container, {.tail = 2}) == "g h");
+        CHECK(read(container, {.since_ns = 13}).find("g h") != std::string::npos);
+        CHECK(read(container, {.until_ns = 8}) == "c d");
+    }
+    SECTION("damage before it was told") {
+        container.append("torn", 1);
+        container.append(at("g", 12));
+        CHECK(read(container) ==
+              "c d <skipped container-cached.log.1 " + std::to_string(at("d", 6).size()) + "+4> g");
+    }
+}
+
+TEST_CASE("a log that ends before its end is told", "[log_reader]") {
+    Container container;
+    const auto at = [](std::string_view text, std::uint64_t position, Source source,
+                       std::uint32_t run = 1) {
+        Entry entry = entry_of(text, 1, source);
+        entry.run = run;
+        entry.position = position;
+        return frame(entry);
+    };
+    const std::string whole = at("a", 0, Source::stdout_) + at("e", 0, Source::stderr_);
+    const std::string last = at("b", 2, Source::stdout_);
+    const LogEnds ends = {LogEnd{1, 4, true}, LogEnd{1, 2, false}};
+    const std::string cut = "<cut container-cached.log 0+";
+    SECTION("a running one may lag behind") {
+        container.append(whole);
+        container.ends_with(ends);
+        CHECK(read(container) == "a e");
+    }
+    container.ends_with(ends);
+    container.end();
+    SECTION("whole") {
+        container.append(whole + last);
+        CHECK(read(container) == "a e b");
+    }
+    SECTION("rotation took all of the other stream") {
+        container.append(last);
+        CHECK(read(container) == "b");
+        // A later run, as of a daemon that was killed.
+        container.append(at("c", 0, Source::stdout_, 2));
+        CHECK(read(container) == "b c");
+    }
+    SECTION("cut at an entry") {
+        container.append(whole);
+        CHECK(read(container) == "a e " + cut + "2>");
+        CHECK(read(container, {.tail = 2}) == "a e " + cut + "2>");
+        CHECK(read(container, {.tail = 0}).empty());
+        CHECK(read(container, {.until_ns = 0}).empty());
+        CHECK(read(container, {.follow = true}) == "a e " + cut + "2>");
+        CHECK(read(container, {.docker_exact = true}) == "a e");
+    }
+    SECTION("empty or gone") {
+        if (GENERATE(true, false)) container.append("");
+        CHECK(read(container) == cut + "4> " + cut + "2>");
+        CHECK(read(container, {.tail = 5}) == cut + "4> " + cut + "2>");
+    }
+    SECTION("retention removed it") {
+        REQUIRE(save_removal(container.path(), {"max-age", 1, ends}));
+        CHECK(read(container) == "<expired container-cached.log 0+0>");
+        LogReader reader = open(container);
+        REQUIRE(reader.next());
+        CHECK(reader.damage().message() ==
+              "container-cached.log: removed, as --max-age of `twinlog run` wants it");
+        // What came after that was not removed.
+        container.ends_with({LogEnd{2, 7, true}, ends[1]});
+        CHECK(read(container) == cut + "7> " + cut + "2>");
     }
 }
 

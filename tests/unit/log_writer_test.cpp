@@ -644,3 +644,18 @@ TEST_CASE("log writer: no copy is ever ahead of the cached log", "[log_writer]")
     CHECK(files.copy == count);
     CHECK(files.cached == count);
 }
+
+TEST_CASE("a container's log is without limit only where all are", "[log_writer]") {
+    const TempDirectory directory;
+    const LogOwner owner{.id = "abc", .labels = {{"twinlog.max-size", "-1"}}};
+    LogWriter::Options options{.max_size = GENERATE(100, 0)};
+    const auto writer = LogWriter::open(real_file_system(), directory / "", options, owner);
+    REQUIRE(writer);
+    if (options.max_size == 0) {
+        CHECK((*writer)->notes().empty());
+    } else {
+        REQUIRE((*writer)->notes().size() == 1);
+        CHECK((*writer)->notes().front().find("--max-size -1") != std::string::npos);
+    }
+    CHECK(((*writer)->retained_bytes() == 0) == (options.max_size == 0));
+}

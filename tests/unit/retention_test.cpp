@@ -7,6 +7,7 @@
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <random>
 #include <string>
@@ -17,6 +18,7 @@
 #include "store/housekeeper.h"
 #include "store/layout.h"
 #include "store/log_writer.h"
+#include "store/removal.h"
 #include "store/store.h"
 #include "temp_directory.h"
 
@@ -93,15 +95,16 @@ TEST_CASE("retention: the oldest rotated files of the biggest containers go firs
     for (const char* const suffix : {"", ".1", ".2.gz", ".3.gz"}) store.log("big", suffix, 100);
     for (const char* const suffix : {"", ".1"}) store.log("small", suffix, 100);
     Retention limits = store.retention();
+    ActiveLogs unused;
     limits.max_total = 400;
-    enforce(limits, {}, none_removed, now);
+    enforce(limits, unused, none_removed, now);
     CHECK_FALSE(store.has("big", ".3.gz"));
     CHECK_FALSE(store.has("big", ".2.gz"));
     CHECK(store.has("big", ".1"));
     CHECK(store.has("small", ".1"));
     // Live files stay, whatever the limit.
     limits.max_total = 1;
-    CHECK(enforce_total(limits, {}) == 200);
+    CHECK(enforce_total(limits, unused) == 200);
     CHECK(store.has("big", ""));
     CHECK(store.has("small", ""));
     CHECK_FALSE(store.has("big", ".1"));
@@ -118,8 +121,9 @@ TEST_CASE("retention: age takes rotated files, and all of containers that ended"
         store.log(id, ".2.gz", 10, now - 61 * second);
     }
     Retention limits = store.retention();
+    ActiveLogs unused;
     limits.max_age_ns = 60 * second;
-    enforce(limits, {}, none_removed, now);
+    enforce(limits, unused, none_removed, now);
     for (const char* const id : {"runs", "ended"}) {
         CHECK(store.has(id, ".1"));
         CHECK_FALSE(store.has(id, ".2.gz"));
@@ -135,15 +139,16 @@ TEST_CASE("retention: containers that are gone are kept for a while", "[retentio
     store.container("runs");
     for (const char* const id : {"old", "young", "runs"}) store.log(id, "", 10);
     Retention limits = store.retention();
+    ActiveLogs unused;
     limits.keep_removed_ns = 3600 * second;
-    enforce(limits, {}, none_removed, now);
+    enforce(limits, unused, none_removed, now);
     CHECK(store.has("old", ""));
-    enforce(limits, {}, all_removed, now);
+    enforce(limits, unused, all_removed, now);
     CHECK_FALSE(fs::exists(layout::container_directory(store.path(), "old")));
     CHECK(store.has("young", ""));
     CHECK(store.has("runs", ""));
     limits.keep_removed_ns = -1;
-    enforce(limits, {}, all_removed, now + 1'000'000 * second);
+    enforce(limits, unused, all_removed, now + 1'000'000 * second);
     CHECK(store.has("young", ""));
 }
 
@@ -154,11 +159,139 @@ TEST_CASE("retention: links and strangers are left alone", "[retention]") {
     fs::create_symlink(store.path() + "/outside", store.file("abc", "container-cached.log.1"));
     put_file(store.file("abc", "container-cached.log.x"), "not ours");
     Retention limits = store.retention();
+    ActiveLogs unused;
     limits.max_total = 1;
     limits.max_age_ns = 1;
-    enforce(limits, {}, none_removed, now);
+    enforce(limits, unused, none_removed, now);
     CHECK(contents_of(store.path() + "/outside") == "precious");
     CHECK(store.has("abc", ".x"));
+}
+
+TEST_CASE("retention: where rotated files do not do, live ones of ended containers go",
+          "[retention]") {
+    const StoreOfTest store;
+    store.container("first", ContainerState::ended, now - 20 * second);
+    store.container("second", ContainerState::ended, now - 10 * second);
+    store.container("written", ContainerState::ended, now - 30 * second);
+    store.container("runs");
+    for (const char* const id : {"first", "second", "written", "runs"}) store.log(id, "", 100);
+    store.log("second", ".1", 100);
+    ActiveLogs active;
+    // The next run, of which container.json says nothing yet.
+    const auto writer =
+        active.rotation_of(real_file_system(), store.file("written", "container-cached.log"), 3,
+                           docker_local::format());
+    Retention limits = store.retention();
+    limits.max_total = 300;
+    CHECK(enforce_total(limits, active) == 300);
+    CHECK_FALSE(store.has("second", ".1"));
+    CHECK_FALSE(store.has("first", ""));
+    CHECK(store.has("second", ""));
+    const auto removal = read_removal(layout::container_directory(store.path(), "first"));
+    REQUIRE(removal);
+    CHECK(removal->limit == "max-total");
+    // What was not the log's end is not told.
+    CHECK_FALSE(read_removal(layout::container_directory(store.path(), "second")));
+    limits.max_total = 1;
+    CHECK(enforce_total(limits, active) == 200);
+    CHECK(store.has("written", ""));
+    CHECK(store.has("runs", ""));
+}
+
+TEST_CASE("retention: of what age has emptied nothing stays once its runtime removed it",
+          "[retention]") {
+    const StoreOfTest store;
+    for (const char* const id : {"old", "silent"}) {
+        store.container(id, ContainerState::ended, now - 100 * second);
+    }
+    store.log("old", "", 10, now - 60 * second);
+    const auto is_there = [&store](const char* id) {
+        return fs::exists(layout::container_directory(store.path(), id));
+    };
+    Retention limits = store.retention();
+    limits.max_age_ns = 60 * second;
+    ActiveLogs unused;
+    enforce(limits, unused, none_removed, now);
+    CHECK_FALSE(store.has("old", ""));
+    CHECK(is_there("old"));
+    const auto removal = read_removal(layout::container_directory(store.path(), "old"));
+    REQUIRE(removal);
+    CHECK(removal->limit == "max-age");
+    enforce(limits, unused, all_removed, now);
+    CHECK_FALSE(is_there("old"));
+    // One that never said anything is not one whose log was removed.
+    CHECK(is_there("silent"));
+}
+
+TEST_CASE("retention: logs whose container.json is gone or damaged count, too", "[retention]") {
+    const StoreOfTest store;
+    for (const char* const id : {"gone", "damaged"}) {
+        store.container(id);
+        store.log(id, "", 100);
+        store.log(id, ".1", 100);
+    }
+    fs::remove(store.file("gone", "container.json"));
+    put_file(store.file("damaged", "container.json"), "{");
+    ActiveLogs unused;
+    Retention limits = store.retention();
+    limits.max_total = 200;
+    CHECK(enforce_total(limits, unused) == 200);
+    limits.max_total = 1;
+    CHECK(enforce_total(limits, unused) == 0);
+}
+
+TEST_CASE("retention: only the log of the container itself is removed from the pods",
+          "[retention]") {
+    const StoreOfTest store;
+    const std::map<std::string, std::string> labels = {{"io.kubernetes.pod.name", "p"},
+                                                       {"io.kubernetes.pod.uid", "u"},
+                                                       {"io.kubernetes.pod.namespace", "n"}};
+    const auto owner = [&labels](const std::string& id) {
+        return LogOwner{.id = id, .name = id, .runtime = "docker", .labels = labels};
+    };
+    LogWriter::Options options;
+    options.copies = {find_format("cri").value()};
+    options.pods = store.pods();
+    const auto write = [&](const std::string& id) {
+        auto writer = LogWriter::open(
+            real_file_system(), layout::container_directory(store.path(), id), options, owner(id));
+        REQUIRE(writer);
+        Entry entry;
+        entry.time_ns = now;
+        entry.line = id;
+        entry.run = 1;
+        (*writer)->append(entry);
+        REQUIRE((*writer)->flush());
+        return (*writer)->notes().size();
+    };
+    for (const char* const id : {"first", "second"}) {
+        store.container(id, ContainerState::ended, now - 10 * second);
+        auto opened = Store::open(store.path(), true);
+        auto info = opened->load(id).value();
+        info.labels = labels;
+        REQUIRE(opened->save(info));
+    }
+    CHECK(write("first") == 0);
+    CHECK(write("second") == 1);
+    // Its next run goes on where it was.
+    CHECK(write("first") == 0);
+    const LogPlace place = find_format("cri").value()->places(owner("second")).front();
+    const std::string contested = store.pods() + "/" + place.path;
+    const std::string own = store.pods() + "/" + place.otherwise;
+    CHECK(contents_of(contested).find("second") == std::string::npos);
+    CHECK(contents_of(own).find("second") != std::string::npos);
+    CHECK(contents_of(own).find("first") == std::string::npos);
+    Retention limits = store.retention();
+    limits.keep_removed_ns = 1;
+    ActiveLogs unused;
+    const auto only = [](const std::string& id) {
+        return [id](const ContainerInfo& info) { return info.id == id; };
+    };
+    enforce(limits, unused, only("second"), now);
+    CHECK(fs::exists(contested));
+    CHECK_FALSE(fs::exists(own));
+    enforce(limits, unused, only("first"), now);
+    CHECK_FALSE(fs::exists(store.pods() + "/n_p_u"));
 }
 
 // Writers of many containers, in all formats, of any sizes: never more than was promised, and one

@@ -9,6 +9,7 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "format/docker_local.h"
 #include "read/log_reader.h"
 #include "store/log_writer.h"
+#include "store/removal.h"
 #include "store/rotation.h"
 #include "store/store.h"
 #include "temp_directory.h"
@@ -57,6 +59,8 @@ class Container {
             REQUIRE((*writer)->flush());
             if (i == 5) compress();
         }
+        info.streams[0].end = {1, position, true};
+        REQUIRE(store->save(info));
         texts_ = texts();
         REQUIRE(texts_.size() == 12);
         REQUIRE(fs::exists(file(".1")));
@@ -332,4 +336,72 @@ TEST_CASE("verify: any flipped bit of a copy costs the lines that it touches", "
         CHECK(same + touched >= before.size());
         if (found.problems.empty()) CHECK(contents_of(path) == bad);
     }
+}
+
+TEST_CASE("verify: what is missing at a log's end is told, and becomes a gap", "[verify]") {
+    const Container container;
+    const std::string live = contents_of(container.file(""));
+    const std::size_t lost = GENERATE(0, 1, 2);
+    if (lost == 0) fs::remove(container.file(""));
+    if (lost == 1) put_file(container.file(""), "");
+    if (lost == 2) {
+        put_file(container.file(""), live.substr(0, docker_local::decode(live).size));
+    }
+    const Verification found = container.verify();
+    REQUIRE(found.problems.size() == 1);
+    CHECK(found.problems.front().what.find("of stdout are missing at the end of the log") !=
+          std::string::npos);
+    SECTION("mended") {
+        const Verification mended = container.verify(true);
+        REQUIRE(mended.problems.size() == 1);
+        CHECK(mended.problems.front().mended);
+        CHECK(container.verify().problems.empty());
+        auto reader = LogReader::open(container.path(), {});
+        REQUIRE(reader);
+        std::optional<Gap> gap;
+        for (;;) {
+            const auto step = reader->next();
+            REQUIRE(step);
+            if (*step == LogReader::Step::end) break;
+            REQUIRE(*step == LogReader::Step::entry);
+            if (reader->entry().gap) gap = reader->entry().gap;
+        }
+        REQUIRE(gap);
+        CHECK(gap->reason == GapReason::damaged);
+        CHECK(gap_reason_text(gap->reason) == "the log was damaged after it was written");
+    }
+    SECTION("no damage where retention removed it") {
+        const auto info = read_container_info(container.path());
+        REQUIRE(info);
+        REQUIRE(save_removal(container.path(), {"max-total", 1, log_ends(*info)}));
+        CHECK(container.verify().problems.empty());
+    }
+    SECTION("not told of one that runs") {
+        auto info = read_container_info(container.path());
+        REQUIRE(info);
+        info->state = ContainerState::running;
+        put_file(container.path() + "/container.json", to_json(*info));
+        CHECK(container.verify().problems.empty());
+    }
+}
+
+TEST_CASE("verify: something else in the place of the live file is told", "[verify]") {
+    const Container container;
+    fs::remove(container.file(""));
+    fs::create_directory(container.file(""));
+    const Verification found = container.verify(true);
+    REQUIRE(found.problems.size() == 2);
+    CHECK(found.problems.front().what.find("not a regular file") != std::string::npos);
+    CHECK_FALSE(found.problems.back().mended);
+}
+
+TEST_CASE("verify: a damaged container.json is named once, with no other way out", "[verify]") {
+    const Container container;
+    put_file(container.path() + "/container.json", "{");
+    const Verification found = container.verify(true);
+    REQUIRE(found.problems.size() == 1);
+    CHECK(found.problems.front().mended);
+    CHECK(found.problems.front().what.find(container.path()) == std::string::npos);
+    CHECK(found.problems.front().what.find("remove") == std::string::npos);
+    CHECK(read_container_info(container.path()));
 }

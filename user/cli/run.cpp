@@ -247,13 +247,15 @@ CLI::App* add_command(CLI::App& app, Arguments& arguments) {
     command
         ->add_option("--max-total", arguments.max_total,
                      "The maximum size of all logs; the oldest rotated files of the biggest "
-                     "containers are removed first. Files that are being written to stay")
+                     "containers are removed first, then the logs of containers that have ended, "
+                     "those that ended first before others. Files that are being written to stay")
         ->type_name("SIZE");
     command
         ->add_option(
             "--max-age", arguments.max_age,
             "The maximum age of rotated files, and of all files of ended containers, since "
-            "they were written to: 36h, 7d")
+            "they were written to: 36h, 7d. A container of which nothing is left goes with its "
+            "runtime's")
         ->type_name("SPAN");
     command
         ->add_option("--keep-removed", arguments.keep_removed,

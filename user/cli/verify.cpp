@@ -46,11 +46,7 @@ Result<std::vector<CatalogItem>> choose(const Arguments& arguments) {
         const std::string directory = directory_of(error);
         const std::string id = directory.substr(directory.rfind('/') + 1);
         if (!safe_id(id)) continue;
-        CatalogItem item;
-        item.directory = directory;
-        item.info.id = item.info.name = id;
-        item.info.state = ContainerState::ended;
-        chosen.push_back(std::move(item));
+        chosen.push_back({directory, undescribed(id)});
     }
     for (CatalogItem& item : catalog->containers) chosen.push_back(std::move(item));
     return chosen;

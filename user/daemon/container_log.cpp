@@ -17,11 +17,21 @@ void ContainerLog::on_entry(const Entry& entry) {
         set_back_ = true;
     }
     dirty_ = true;
+    note_end(entry);
     if (is_open()) {
         writer_->append(entry);
     } else {
         drop(entry);
     }
+}
+
+void ContainerLog::note_end(const Entry& entry) {
+    const auto index = static_cast<std::size_t>(entry.source);
+    LogEnd& end = info_.streams[index].end;
+    // A run that is not finished yet when the next one begins.
+    if (entry.run < end.run) return;
+    end = {entry.run, entry.position + stream_bytes(entry), true};
+    info_.streams[1 - index].end.last = false;
 }
 
 void ContainerLog::drop(const Entry& entry) {

@@ -45,6 +45,7 @@ class ContainerLog : public EntrySink {
     [[nodiscard]] bool clock_was_set_back() { return std::exchange(set_back_, false); }
 
  private:
+    void note_end(const Entry& entry);
     void drop(const Entry& entry);
 
     ContainerInfo info_;

@@ -138,6 +138,13 @@ std::string safe_name(std::string_view text, std::string_view fallback,
     return name.empty() ? std::string(fallback) : name;
 }
 
+// A pod's directory that no labels make: theirs have something for a uid.
+std::string own_directory(std::string_view space, std::string_view pod, std::string_view id) {
+    constexpr std::size_t longest = 40;  // beside the id, of a name of 255 bytes
+    return safe_name(space, "default", longest) + '_' + safe_name(pod, "pod", longest) + "__" +
+           safe_name(id, "unknown", longest_id);
+}
+
 class CriFormat : public LogFormat {
  public:
     [[nodiscard]] std::string_view name() const override { return "cri"; }
@@ -160,20 +167,25 @@ class CriFormat : public LogFormat {
         const std::string_view uid = label("io.kubernetes.pod.uid");
         if (pod.empty() || uid.empty()) {
             const std::string container = safe_name(owner.name, "container");
-            return {{safe_name(owner.runtime, "container", longest_runtime) + '_' + container +
-                         '_' + safe_name(owner.id, "unknown", longest_id) + '/' + container +
-                         "/0.log",
-                     true}};
+            const std::string file = '/' + container + "/0.log";
+            return {{.path = safe_name(owner.runtime, "container", longest_runtime) + '_' +
+                             container + '_' + safe_name(owner.id, "unknown", longest_id) + file,
+                     .in_pods = true,
+                     .otherwise = own_directory(owner.runtime, owner.name, owner.id) + file}};
         }
         std::string_view restarts = label("io.kubernetes.container.restartCount");
         if (restarts.empty()) restarts = label("annotation.io.kubernetes.container.restartCount");
         const bool is_number = !restarts.empty() && restarts.size() < 10 &&
                                restarts.find_first_not_of("0123456789") == std::string_view::npos;
-        return {{safe_name(label("io.kubernetes.pod.namespace"), "default", longest_namespace) +
-                     '_' + safe_name(pod, "pod") + '_' + safe_name(uid, "unknown", longest_uid) +
-                     '/' + safe_name(label("io.kubernetes.container.name"), "container") + '/' +
-                     (is_number ? std::string(restarts) : "0") + ".log",
-                 true}};
+        const std::string_view space = label("io.kubernetes.pod.namespace");
+        const std::string file = '/' +
+                                 safe_name(label("io.kubernetes.container.name"), "container") +
+                                 '/' + (is_number ? std::string(restarts) : "0") + ".log";
+        return {{.path = safe_name(space, "default", longest_namespace) + '_' +
+                         safe_name(pod, "pod") + '_' + safe_name(uid, "unknown", longest_uid) +
+                         file,
+                 .in_pods = true,
+                 .otherwise = own_directory(space, pod, owner.id) + file}};
     }
 
     [[nodiscard]] Keeps keeps() const override {

@@ -17,6 +17,8 @@ std::string_view gap_reason_text(GapReason reason) {
             return "left in the pipe, nobody read it";
         case GapReason::rotated:
             return "more came after it than the log keeps";
+        case GapReason::damaged:
+            return "the log was damaged after it was written";
     }
     return "unknown reason";
 }

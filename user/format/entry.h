@@ -42,6 +42,7 @@ enum class GapReason : std::uint8_t {
     store = 4,      // captured, but the log could not be written (disk full, I/O error)
     unread = 5,     // left in the pipe when the last reader was gone
     rotated = 6,    // given up because so much came after it that the log would not keep it
+    damaged = 7,    // was in the log, and is no longer: found, and mended, by `twinlog verify`
 };
 
 std::string_view gap_reason_text(GapReason reason);

@@ -82,6 +82,9 @@ struct LogPlace {
     std::string path;      // relative; its names hold nothing that leaves the directory
     bool in_pods = false;  // below the root of the CRI layout, not in the container's directory
     std::optional<Source> only = std::nullopt;  // what goes into it; none: both streams
+    // Another path, which holds the owner's id, where the first is another container's: labels are
+    // for anybody to choose. Empty: nobody else can have the first.
+    std::string otherwise = {};
 };
 
 // What a format can hold of an entry.

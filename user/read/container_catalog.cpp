@@ -11,6 +11,8 @@
 #include <utility>
 
 #include "store/layout.h"
+#include "store/rotation.h"
+#include "store/store.h"
 
 namespace twinlog {
 namespace {
@@ -18,6 +20,16 @@ namespace {
 struct CloseDirectory {
     void operator()(DIR* directory) const { ::closedir(directory); }
 };
+
+bool has_log(const std::string& path) {
+    const std::unique_ptr<DIR, CloseDirectory> directory(::opendir(path.c_str()));
+    while (directory) {
+        const dirent* const item = ::readdir(directory.get());
+        if (item == nullptr) break;
+        if (parse_rotated_name(item->d_name, layout::log_file)) return true;
+    }
+    return false;
+}
 
 std::int64_t start_of(const ContainerInfo& info) {
     return info.started_ns != 0 ? info.started_ns : info.captured_since_ns;
@@ -51,6 +63,8 @@ Result<Catalog> read_catalog(const std::string& store) {
             catalog.containers.push_back({std::move(container), std::move(*info)});
         } else if (info.error().code != ENOENT && info.error().code != ENOTDIR) {
             catalog.unreadable.push_back(std::move(info).error());
+        } else if (safe_id(name) && has_log(container)) {
+            catalog.containers.push_back({std::move(container), undescribed(name)});
         }
         errno = 0;
     }

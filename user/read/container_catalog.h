@@ -16,8 +16,9 @@ struct CatalogItem {
 };
 
 struct Catalog {
-    std::vector<CatalogItem> containers;  // newest start first
-    std::vector<Error> unreadable;        // directories whose container.json could not be read
+    // Newest start first. A log whose container.json is gone has its id for a name.
+    std::vector<CatalogItem> containers;
+    std::vector<Error> unreadable;  // directories whose container.json could not be read
 };
 
 // The directory that one of Catalog::unreadable is about.

@@ -24,9 +24,14 @@ constexpr std::size_t block_size = read_block_size(std::size_t{256} * 1024);
 
 }  // namespace
 
+namespace {
+constexpr const char* not_regular = "not a regular file";
+}  // namespace
+
 std::string Damage::message() const {
     const std::string place = " at byte " + std::to_string(position);
     const std::string count = format_grouped(bytes) + (bytes == 1 ? " byte" : " bytes");
+    const std::string of_stream = " of " + std::string(source_name(source));
     switch (kind) {
         case Kind::skipped:
             return file + ": skipped " + count + place + ": damaged";
@@ -42,6 +47,16 @@ std::string Damage::message() const {
         case Kind::compressed:
             return file + ": cannot be decompressed" + place + " of the compressed file; " + count +
                    " of it are skipped";
+        case Kind::missing:
+            return file + ": " + count + of_stream + (bytes == 1 ? " is" : " are") +
+                   " missing before it: a file of the log, or a part of one, is gone";
+        case Kind::cut:
+            return file + ": " + (at_most ? "up to " : "") + count + of_stream +
+                   (bytes == 1 ? " is" : " are") + " missing at the end of the log";
+        case Kind::expired:
+            return file + ": removed, as --" + limit + " of `twinlog run` wants it";
+        case Kind::irregular:
+            return file + ": " + not_regular + ": passed over";
     }
     return file;
 }
@@ -51,10 +66,12 @@ Result<LogFile> LogFile::open(int directory, const std::string& name,
     std::string path = directory_path + "/" + name;
     // O_NONBLOCK: a FIFO in the place of the file must not hang the reader.
     UniqueFd fd(::openat(directory, name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    // O_NOFOLLOW refuses a link with ELOOP; a socket gives ENXIO.
+    if (!fd.valid() && (errno == ELOOP || errno == ENXIO)) return fail(path, not_regular);
     if (!fd.valid()) return fail_errno(path, "cannot open the log");
     struct stat status {};
     if (::fstat(fd.get(), &status) != 0) return fail_errno(path, "cannot look at the log");
-    if (!S_ISREG(status.st_mode)) return fail(path, "not a regular file");
+    if (!S_ISREG(status.st_mode)) return fail(path, not_regular);
     LogFile file(std::move(fd), name, path, {status.st_dev, status.st_ino});
     if (!name.ends_with(".gz")) return file;
     auto gzip = GzipReader::open(file.fd_.get(), std::move(path));

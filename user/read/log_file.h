@@ -29,12 +29,23 @@ struct Damage {
         rotated,  // files were rotated away before they were read; how much they held is unknown
         compressed,  // the rest of a compressed file cannot be decompressed; position is in the
                      // compressed file, bytes what is behind it there
+        missing,     // before the next entry, at a file's beginning: a file between them is gone
+        cut,         // the log ends before its last entries
+        expired,     // the same, and they are what retention removed
+        irregular,   // something that is no regular file bears the name of one of the log's
     };
     Kind kind = Kind::skipped;
     std::string file;            // its name without the directory, when it was opened
     std::uint64_t position = 0;  // in the file
     std::uint64_t bytes = 0;
+    Source source = Source::stdout_;  // of missing and cut: whose bytes
+    bool at_most = false;             // of cut: rotation may have taken some of them before
+    std::string limit = {};           // of expired: the option
 
+    // Of the container's output, as far as it is known how many are missing.
+    [[nodiscard]] std::uint64_t lost_bytes() const {
+        return kind == Kind::missing || kind == Kind::cut ? bytes : 0;
+    }
     // One line for the user, without newline.
     [[nodiscard]] std::string message() const;
 

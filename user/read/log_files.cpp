@@ -41,8 +41,10 @@ bool before(const RotatedName& a, const RotatedName& b) {
 
 // Newest first. The kernel fills one buffer under the directory's lock, so this is the state of one
 // instant unless the directory has many hundreds of files.
-Result<std::vector<Listed>> list(int directory, const std::string& path) {
+Result<std::vector<Listed>> list(int directory, const std::string& path,
+                                 std::vector<std::string>& irregular) {
     std::vector<Listed> found;
+    irregular.clear();
     const UniqueFd fd(::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!fd.valid()) return fail_errno(path, "cannot list the logs");
     std::vector<char> buffer(std::size_t{64} * 1024);
@@ -54,16 +56,19 @@ Result<std::vector<Listed>> list(int directory, const std::string& path) {
         for (std::size_t at = 0; at < static_cast<std::size_t>(got);) {
             decltype(dirent64::d_reclen) length = 0;
             decltype(dirent64::d_ino) inode = 0;
-            decltype(dirent64::d_type) type = DT_UNKNOWN;
             const char* const item = buffer.data() + at;
             std::memcpy(&length, item + offsetof(dirent64, d_reclen), sizeof length);
+            decltype(dirent64::d_type) type = DT_UNKNOWN;
             std::memcpy(&inode, item + offsetof(dirent64, d_ino), sizeof inode);
             std::memcpy(&type, item + offsetof(dirent64, d_type), sizeof type);
             at += length;
-            if (type != DT_REG && type != DT_UNKNOWN) continue;
-            if (const auto name =
-                    parse_rotated_name(item + offsetof(dirent64, d_name), layout::log_file)) {
+            const char* const text = item + offsetof(dirent64, d_name);
+            const auto name = parse_rotated_name(text, layout::log_file);
+            if (!name) continue;
+            if (type == DT_REG || type == DT_UNKNOWN) {
                 found.push_back({*name, inode});
+            } else {
+                irregular.emplace_back(text);
             }
         }
     }
@@ -136,7 +141,7 @@ Result<NewerFiles> open_newer_files(int directory, const std::string& directory_
         if (round == most_rounds) {
             return fail(directory_path, "its logs are renamed faster than they can be opened");
         }
-        Result<std::vector<Listed>> listed = list(directory, directory_path);
+        Result<std::vector<Listed>> listed = list(directory, directory_path, result.irregular);
         if (!listed) return fail(listed.error());
         const auto known = read_facts(directory, directory_path, *listed);
         if (!known) return fail(known.error());

@@ -3,6 +3,7 @@
 
 #include <deque>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "read/log_file.h"
@@ -13,6 +14,8 @@ struct NewerFiles {
     std::deque<LogFile> files;  // oldest first
     // The file that they are newer than is no longer there: others after it may be gone, too.
     bool after_is_gone = false;
+    // Names of a log's file that something else bears.
+    std::vector<std::string> irregular;
 };
 
 // Opens the log files of a directory that are newer than `after`, which may have been compressed

@@ -13,6 +13,7 @@
 #include "store/clock_steps.h"
 #include "store/container_info.h"
 #include "store/layout.h"
+#include "store/removal.h"
 
 namespace twinlog {
 namespace {
@@ -39,11 +40,14 @@ Result<LogReader> LogReader::open(std::string directory, ReadOptions options) {
     }
     if (Status loaded = reader.load_info(); !loaded) return fail(loaded.error());
     if (Status added = reader.add_new_files(); !added) return fail(added.error());
+    const std::size_t all_files = reader.files_.size();
     if (options.tail) {
         if (Status sought = reader.seek_tail(); !sought) return fail(sought.error());
     } else if (options.since_ns) {
         if (Status sought = reader.seek_since(); !sought) return fail(sought.error());
     }
+    reader.from_start_ = reader.files_.size() == all_files &&
+                         (reader.files_.empty() || reader.files_.front().position() == 0);
     return reader;
 }
 
@@ -61,6 +65,7 @@ Status LogReader::load_info() {
     if (first) run_ = info->run;
     set_back_ns_ = info->set_back_ns;
     live_ = info->state == ContainerState::running;
+    ends_ = live_ ? LogEnds{} : log_ends(*info);
     // A later run means that the one that was followed has ended.
     following_ = options_.follow && live_ && info->run == *run_;
     return {};
@@ -73,6 +78,12 @@ Status LogReader::add_new_files() {
                                                 files_.empty() ? nullptr : &files_.back());
     if (!newer) return fail(newer.error());
     for (LogFile& file : newer->files) files_.push_back(std::move(file));
+    if (!options_.docker_exact) {
+        for (std::string& name : newer->irregular) {
+            if (!irregular_.insert(name).second) continue;
+            owed_.push_back({Damage::Kind::irregular, std::move(name)});
+        }
+    }
     // Without a newer file it was not rotation that took this one.
     if (newer->after_is_gone && !newer->files.empty()) broken_after_ = last;
     return {};
@@ -134,6 +145,7 @@ Status LogReader::look_around() {
     const DirectoryWatch::Changes changes = std::exchange(changes_, {});
     if (changes.removed) {
         live_ = following_ = false;
+        ends_ = {};
         return {};
     }
     if (changes.info) {
@@ -146,24 +158,52 @@ Status LogReader::look_around() {
 // Whether bytes of the entry's stream are missing before it because their file is gone; sets
 // damage_.
 bool LogReader::missed_before(const Entry& entry) {
-    Progress& progress = progress_[static_cast<std::size_t>(entry.source)];
-    std::uint64_t missed = 0;
-    bool uncertain = false;
-    if (progress.check) {
-        if (entry.run == 0) {
-            uncertain = true;  // dockerd's entry: no positions
-        } else if (progress.known && entry.run == progress.run) {
-            missed = entry.position > progress.next ? entry.position - progress.next : 0;
-        } else {
-            missed = progress.known ? entry.position : 0;
+    const auto source = static_cast<std::size_t>(entry.source);
+    const StreamProgress& progress = progress_[source];
+    std::uint64_t missed = progress.missing_before(entry);
+    if (std::exchange(checks_[source], Check::none) == Check::new_file) {
+        damage_ = {Damage::Kind::missing, files_.front().name(), 0, missed, entry.source};
+        return missed > 0;
+    }
+    const bool uncertain = entry.run == 0;  // dockerd's entry: no positions
+    if (progress.known && entry.run != progress.run) missed = entry.position;
+    damage_ = {Damage::Kind::rotated, std::string(layout::log_file), 0, missed};
+    return missed > 0 || uncertain;
+}
+
+// Goes on with the next file, which must be the one that follows.
+void LogReader::pop_file() {
+    files_.pop_front();
+    if (options_.docker_exact) return;
+    for (std::size_t source = 0; source < checks_.size(); ++source) {
+        // Damage was told, and what it hides is missing before the next file as well.
+        if (checks_[source] == Check::none && !progress_[source].damaged) {
+            checks_[source] = Check::new_file;
         }
     }
-    progress = {true, false, entry.run, entry.position + stream_bytes(entry)};
-    if (missed > 0 || uncertain) {
-        damage_ = {Damage::Kind::rotated, std::string(layout::log_file), 0, missed};
-        return true;
+}
+
+// Finds what the log should have behind what was read of it.
+void LogReader::look_at_end() {
+    if (std::exchange(end_seen_, true) || options_.docker_exact) return;
+    const std::string file(layout::log_file);
+    const auto missing = missing_ends(ends_, progress_, from_start_);
+    // Of a log that has nothing retention tells even where it is not known what it had.
+    const bool nothing = from_start_ && !progress_[0].known && !progress_[1].known;
+    if (missing.empty() && !nothing) return;
+    if (const auto removal = read_removal(directory_); removal && removal->explains(ends_)) {
+        owed_.push_back({.kind = Damage::Kind::expired, .file = file, .limit = removal->limit});
+        return;
     }
-    return false;
+    for (const MissingEnd& end : missing) {
+        owed_.push_back({Damage::Kind::cut, file, 0, end.bytes, end.source, end.at_most});
+    }
+}
+
+// Tells what is missing, one after the other, before the end.
+Result<std::optional<LogReader::Step>> LogReader::finish_at_end() {
+    look_at_end();
+    return owed_.empty() ? std::optional(finish()) : std::nullopt;
 }
 
 LogReader::Step LogReader::finish() {
@@ -180,7 +220,7 @@ Status LogReader::resume() {
         watch_ = std::move(*watch);
     }
     changes_ = {};
-    done_ = stalled_ = false;
+    done_ = stalled_ = end_seen_ = false;
     run_.reset();
     if (Status loaded = load_info(); !loaded) return loaded;
     return add_new_files();
@@ -195,25 +235,30 @@ Result<std::optional<LogReader::Step>> LogReader::at_end() {
     if (files_.size() > 1) {
         if (broken_after_ == files_.front().identity()) {
             broken_after_.reset();
-            for (Progress& progress : progress_) progress.check = true;
+            checks_.fill(Check::rotated);
         }
-        files_.pop_front();
+        pop_file();
         return std::nullopt;
     }
-    if (!watch_) return finish();
+    if (!watch_) return finish_at_end();
     stalled_ = true;
     if (Status drained = watch_->drain(changes_); !drained) return fail(drained.error());
     if (changes_.any()) {
         if (Status looked = look_around(); !looked) return fail(looked.error());
         return std::nullopt;
     }
-    if (!following_) return finish();
+    if (!following_) return finish_at_end();
     return Step::idle;
 }
 
 Result<LogReader::Step> LogReader::next() {
     if (std::exchange(held_, false)) return Step::entry;
     while (!done_) {
+        if (!owed_.empty()) {
+            damage_ = std::move(owed_.front());
+            owed_.pop_front();
+            return Step::damage;
+        }
         if (watch_ && ++since_look_ >= look_interval) {
             since_look_ = 0;
             if (Status drained = watch_->drain(changes_); !drained) return fail(drained.error());
@@ -227,6 +272,8 @@ Result<LogReader::Step> LogReader::next() {
             if (!step) return fail(step.error());
             if (*step == LogFile::Step::damage) {
                 damage_ = files_.front().damage();
+                for (StreamProgress& progress : progress_) progress.damaged = true;
+                checks_.fill(Check::none);
                 if (!options_.docker_exact) return Step::damage;
                 if (files_.size() == 1) return finish();
                 files_.pop_front();
@@ -235,7 +282,9 @@ Result<LogReader::Step> LogReader::next() {
             if (*step == LogFile::Step::entry) {
                 stalled_ = false;
                 const Entry& entry = files_.front().entry();
-                const bool missed = watch_ && missed_before(entry);
+                const auto source = static_cast<std::size_t>(entry.source);
+                const bool missed = checks_[source] != Check::none && missed_before(entry);
+                progress_[source].pass(entry);
                 if (options_.until_ns && entry.time_ns > *options_.until_ns) return finish();
                 if (options_.since_ns && entry.time_ns < *options_.since_ns && !since_reached_) {
                     continue;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "format/entry.h"
 #include "read/directory_watch.h"
 #include "read/log_file.h"
+#include "read/log_progress.h"
 #include "read/tail.h"
 
 namespace twinlog {
@@ -71,12 +73,11 @@ class LogReader {
     LogReader(std::string directory, ReadOptions options)
         : directory_(std::move(directory)), options_(options) {}
 
-    // How far a stream was read, to see what rotation took from a slow follower.
-    struct Progress {
-        bool known = false;
-        bool check = false;  // the next entry may not be the one that follows
-        std::uint32_t run = 0;
-        std::uint64_t next = 0;  // position of the byte after the last entry
+    // Why a stream's next entry may not be the one that follows.
+    enum class Check : std::uint8_t {
+        none,
+        new_file,  // one between may be gone
+        rotated,   // files were rotated away from a slow follower
     };
 
     Status load_info();
@@ -89,6 +90,9 @@ class LogReader {
     Result<std::optional<Step>> at_end();
     Step finish();
     bool missed_before(const Entry& entry);
+    void look_at_end();
+    Result<std::optional<Step>> finish_at_end();
+    void pop_file();
 
     std::string directory_;
     ReadOptions options_;
@@ -99,7 +103,13 @@ class LogReader {
     std::deque<LogFile> files_;  // what is still to be read, oldest first
     // The file after which others may have been deleted before they could be opened.
     std::optional<FileIdentity> broken_after_;
-    std::array<Progress, 2> progress_;  // by Source
+    LogProgress progress_;
+    std::array<Check, 2> checks_{};     // by Source
+    bool from_start_ = true;            // nothing of the files was passed over
+    LogEnds ends_;                      // of a container that has ended
+    std::deque<Damage> owed_;           // to be told before anything else
+    std::set<std::string> irregular_;   // names that were told
+    bool end_seen_ = false;             // the end was looked at for what is missing there
     bool held_ = false;                 // entry() waits behind a damage that was told first
     std::optional<std::uint32_t> run_;  // of the container when reading began
     bool live_ = false;                 // somebody writes to the newest file

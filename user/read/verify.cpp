@@ -24,8 +24,11 @@
 #include "format/docker_local.h"
 #include "format/log_format.h"
 #include "read/log_file.h"
+#include "read/log_progress.h"
 #include "store/gzip.h"
 #include "store/layout.h"
+#include "store/pod_path.h"
+#include "store/removal.h"
 #include "store/rotation.h"
 
 namespace twinlog {
@@ -132,12 +135,6 @@ class Draft {
     std::string buffer_;
 };
 
-// What is known of a stream from the entries before.
-struct Progress {
-    std::uint32_t run = 0;
-    std::uint64_t next = 0;
-};
-
 class Verifier {
  public:
     Verifier(std::string directory, const VerifyOptions& options)
@@ -155,7 +152,10 @@ class Verifier {
             const LogOwner owner{info_.id, info_.name, info_.runtime, info_.labels};
             for (const LogPlace& place : format->places(owner)) {
                 if (place.in_pods && options_.pods.empty()) continue;
-                check_log((place.in_pods ? options_.pods : directory_) + "/" + place.path, *format);
+                check_log(place.in_pods
+                              ? options_.pods + "/" + pod_path(options_.pods, place, info_.id)
+                              : directory_ + "/" + place.path,
+                          *format);
             }
         }
         for (const std::string& name : *names) check_leftover(directory_ + "/" + name);
@@ -183,12 +183,13 @@ class Verifier {
             info_ = std::move(*info);
             return;
         }
+        info_ = undescribed(id);
         constexpr std::size_t short_id = 12;
-        info_.id = id;
         info_.name = id.substr(0, short_id);
-        info_.state = ContainerState::ended;
         info_.ended_ns = wall_time_now();
-        mend(tell(path, info.error().message()),
+        // The file is named already, and the way out is this program's.
+        const Error& error = info.error();
+        mend(tell(path, Error{{}, error.what, error.code, {}}.message()),
              [&] { return write_file_atomically(path, to_json(info_), layout::file_mode); });
     }
 
@@ -243,6 +244,7 @@ class Verifier {
                 check_copy(path, name, format);
             }
         }
+        if (&format == &docker_local::format()) check_end(log);
     }
 
     void check_numbers(const std::string& log, std::map<int, RotatedName, std::greater<>>& files) {
@@ -336,25 +338,64 @@ class Verifier {
     std::string missing_before(const std::string& path, const Entry& entry,
                                std::uint64_t position) {
         std::string gap;
-        if (entry.run == 0) return gap;
-        Progress& progress = progress_[static_cast<std::size_t>(entry.source)];
-        if (progress.run == entry.run && entry.position > progress.next) {
-            const std::uint64_t bytes = entry.position - progress.next;
+        StreamProgress& progress = progress_[static_cast<std::size_t>(entry.source)];
+        if (const std::uint64_t bytes = progress.missing_before(entry); bytes > 0) {
             tell(path, count_of(bytes) + " of " + std::string(source_name(entry.source)) +
                            " are missing before the entry that ends at byte " +
                            std::to_string(position));
-            docker_local::append(Entry{.source = entry.source,
-                                       .time_ns = entry.time_ns,
-                                       .line = {},
-                                       .partial = {},
-                                       .run = entry.run,
-                                       .position = progress.next,
-                                       .writer = {},
-                                       .gap = Gap{bytes, GapReason::store}},
-                                 gap);
+            append_gap(entry.source, entry.time_ns, entry.run, progress.next, bytes, gap);
         }
-        progress = {entry.run, entry.position + stream_bytes(entry)};
+        progress.pass(entry);
         return gap;
+    }
+
+    static void append_gap(Source source, std::int64_t time_ns, std::uint32_t run,
+                           std::uint64_t position, std::uint64_t bytes, std::string& out) {
+        docker_local::append(Entry{.source = source,
+                                   .time_ns = time_ns,
+                                   .line = {},
+                                   .partial = {},
+                                   .run = run,
+                                   .position = position,
+                                   .writer = {},
+                                   .gap = Gap{bytes, GapReason::damaged}},
+                             out);
+    }
+
+    // What the cached log's last entries were is known once the container has ended; what retention
+    // took of them is no damage.
+    void check_end(const std::string& log) {
+        if (info_.state != ContainerState::ended) return;
+        const LogEnds ends = log_ends(info_);
+        const auto missing = missing_ends(ends, progress_, /*from_start=*/true);
+        if (missing.empty()) return;
+        const auto removal = read_removal(directory_);
+        if (removal && removal->explains(ends)) return;
+        const std::size_t first_problem = result_.problems.size();
+        std::string gaps;
+        for (const MissingEnd& end : missing) {
+            tell(log, (end.at_most ? "up to " : "") + count_of(end.bytes) + " of " +
+                          std::string(source_name(end.source)) +
+                          " are missing at the end of the log");
+            append_gap(end.source, info_.ended_ns, end.run, end.position, end.bytes, gaps);
+        }
+        if (!options_.repair) return;
+        const Status added = add_to(log, gaps);
+        for (std::size_t i = first_problem; i < result_.problems.size(); ++i) {
+            mend(result_.problems[i], [&] { return added; });
+        }
+    }
+
+    static Status add_to(const std::string& log, std::string_view bytes) {
+        const UniqueFd fd(
+            ::open(log.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+                   layout::file_mode));
+        struct stat status {};
+        if (!fd.valid() || ::fstat(fd.get(), &status) != 0) return fail_errno(log, "opening it");
+        if (!S_ISREG(status.st_mode)) return fail(log, "not a regular file", "remove it first");
+        if (auto written = write_all(fd.get(), bytes, log); !written) return written;
+        if (::fsync(fd.get()) != 0) return fail_errno(log, "writing it");
+        return {};
     }
 
     // write_size bytes, fewer at the end.
@@ -448,7 +489,7 @@ class Verifier {
     std::string directory_;
     VerifyOptions options_;
     ContainerInfo info_;
-    std::array<Progress, 2> progress_{};  // by Source
+    LogProgress progress_;
     Verification result_;
 };
 

@@ -8,6 +8,7 @@
 
 #include "base/file_system.h"
 #include "store/layout.h"
+#include "store/log_end_json.h"
 
 namespace twinlog {
 
@@ -23,9 +24,11 @@ std::string_view state_name(ContainerState state) {
 }
 
 json counters_json(const StreamCounters& counters) {
-    return {{"kind", counters.kind},       {"bytes", counters.bytes},
-            {"lost", counters.lost},       {"gaps", counters.gaps},
-            {"skipped", counters.skipped}, {"last_write_ns", counters.last_write_ns}};
+    json value = {{"kind", counters.kind},       {"bytes", counters.bytes},
+                  {"lost", counters.lost},       {"gaps", counters.gaps},
+                  {"skipped", counters.skipped}, {"last_write_ns", counters.last_write_ns}};
+    if (counters.end.run != 0) value["log_end"] = log_end_json(counters.end);
+    return value;
 }
 
 // The functions below throw, as nlohmann's do, where a member has another type.
@@ -51,6 +54,7 @@ StreamCounters counters_from(const json& value) {
     read_number(value, "gaps", counters.gaps);
     read_number(value, "skipped", counters.skipped);
     read_number(value, "last_write_ns", counters.last_write_ns);
+    if (value.contains("log_end")) counters.end = log_end_from_json(value.at("log_end"));
     return counters;
 }
 
@@ -91,6 +95,18 @@ ContainerInfo info_from(const json& value) {
 
 }  // namespace
 
+json log_end_json(const LogEnd& end) {
+    return {{"run", end.run}, {"position", end.position}, {"last", end.last}};
+}
+
+LogEnd log_end_from_json(const json& value) {
+    LogEnd end;
+    read_number(value, "run", end.run);
+    read_number(value, "position", end.position);
+    end.last = value.value("last", false);
+    return end;
+}
+
 std::string to_json(const ContainerInfo& info) {
     const json value = {
         {"id", info.id},
@@ -118,6 +134,13 @@ std::string to_json(const ContainerInfo& info) {
     return value.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
+ContainerInfo undescribed(const std::string& id) {
+    ContainerInfo info;
+    info.id = info.name = id;
+    info.state = ContainerState::ended;
+    return info;
+}
+
 Result<ContainerInfo> container_info_from_json(std::string_view text, const std::string& subject) {
     try {
         const json value = json::parse(text);
@@ -125,7 +148,7 @@ Result<ContainerInfo> container_info_from_json(std::string_view text, const std:
         return info_from(value);
     } catch (const std::exception& error) {
         return fail(subject, std::string("it is damaged: ") + error.what(),
-                    "remove it: the log itself is untouched");
+                    "the log itself is untouched; `twinlog verify --repair` makes a new one");
     }
 }
 

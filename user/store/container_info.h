@@ -14,6 +14,17 @@ namespace twinlog {
 
 enum class ContainerState : std::uint8_t { running, ended };
 
+// Where the log's last entry of a stream ends. What a reader finds less than that is missing.
+struct LogEnd {
+    std::uint32_t run = 0;       // 0: there is no entry, or it is not known
+    std::uint64_t position = 0;  // in the stream's run, behind the entry's last byte
+    // No entry of the other stream came after it: of that stream rotation may have taken all, of
+    // this one never.
+    bool last = false;
+
+    bool operator==(const LogEnd&) const = default;
+};
+
 // Counters of one of a container's two streams, over all its runs. Indexed by Source.
 struct StreamCounters {
     std::string kind;  // what the file is: pipe, fifo, tty, file, socket, null, other; empty: none
@@ -22,6 +33,7 @@ struct StreamCounters {
     std::uint64_t gaps = 0;          // number of places where they are missing
     std::uint64_t skipped = 0;       // of bytes: rotated out before they were in a file
     std::int64_t last_write_ns = 0;  // Unix time; 0: never
+    LogEnd end;
 
     bool operator==(const StreamCounters&) const = default;
 };
@@ -55,6 +67,10 @@ struct ContainerInfo {
 
     bool operator==(const ContainerInfo&) const = default;
 };
+
+// What is known of a container whose container.json is not there or cannot be read: it is called by
+// its id, and does not run.
+ContainerInfo undescribed(const std::string& id);
 
 std::string to_json(const ContainerInfo& info);
 // subject names the file in the error. Unknown members are ignored; id must be there.

@@ -49,19 +49,6 @@ void Housekeeper::start() {
     if (!thread_.joinable()) thread_ = std::thread([this] { work(); });
 }
 
-std::shared_ptr<Rotation> Housekeeper::rotation_of(FileSystem& files, const std::string& path,
-                                                   int max_file, const LogFormat& format) {
-    const std::lock_guard lock(guard_);
-    std::erase_if(active_, [](const auto& item) { return item.second.expired(); });
-    if (const auto known = active_.find(path); known != active_.end()) {
-        auto rotation = known->second.lock();
-        if (rotation && rotation->max_file() == max_file) return rotation;
-    }
-    auto rotation = std::make_shared<Rotation>(files, path, max_file, format);
-    active_[path] = rotation;
-    return rotation;
-}
-
 void Housekeeper::compress(const std::shared_ptr<Rotation>& rotation) {
     {
         const std::lock_guard lock(guard_);
@@ -75,16 +62,7 @@ void Housekeeper::rotated(std::uint64_t bytes) {
     if (retention_.max_total == 0) return;
     const std::lock_guard lock(total_guard_);
     if (total_) *total_ += bytes;
-    if (!total_ || *total_ > retention_.max_total) total_ = enforce_total(retention_, active());
-}
-
-ActiveLogs Housekeeper::active() {
-    const std::lock_guard lock(guard_);
-    ActiveLogs logs;
-    for (const auto& [path, rotation] : active_) {
-        if (auto alive = rotation.lock()) logs.emplace(path, std::move(alive));
-    }
-    return logs;
+    if (!total_ || *total_ > retention_.max_total) total_ = enforce_total(retention_, active_);
 }
 
 void Housekeeper::work() {
@@ -108,7 +86,7 @@ void Housekeeper::work() {
         }
         if (rotation) rotation->compress(stop_);
         if (!retention_.any() || std::chrono::steady_clock::now() < next_look) continue;
-        enforce(retention_, active(), removed_, wall_time_now());
+        enforce(retention_, active_, removed_, wall_time_now());
         next_look = std::chrono::steady_clock::now() + retention_interval;
     }
 }

@@ -6,13 +6,13 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
 
+#include "store/active_logs.h"
 #include "store/retention.h"
 #include "store/rotation.h"
 
@@ -34,10 +34,11 @@ class Housekeeper {
     void start();
     // Ends the thread for good; gives up what it does and waits for that.
     void stop();
-    // The files of a log that is to be written to: they are removed only in agreement with its
-    // writer. The same as before while they are still in use here, by a writer or for compression.
+    // As ActiveLogs has it.
     std::shared_ptr<Rotation> rotation_of(FileSystem& files, const std::string& path, int max_file,
-                                          const LogFormat& format);
+                                          const LogFormat& format) {
+        return active_.rotation_of(files, path, max_file, format);
+    }
     // Has the log's rotated files compressed, soon, whether or not its writer is still there.
     void compress(const std::shared_ptr<Rotation>& rotation);
     // A log's live file of so many bytes was rotated. Keeps the size of all within its limit, at
@@ -46,14 +47,13 @@ class Housekeeper {
 
  private:
     void work();
-    ActiveLogs active();
 
     Retention retention_;
     RemovedCheck removed_;
+    ActiveLogs active_;
     std::mutex guard_;  // of what follows
     std::condition_variable wake_;
     std::deque<std::shared_ptr<Rotation>> queue_;
-    std::map<std::string, std::weak_ptr<Rotation>> active_;  // by path of the live file
     std::atomic<bool> stop_ = false;
     std::mutex total_guard_;
     // Of all logs at most, live files as they were at the last look; none: not looked at yet.

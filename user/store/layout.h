@@ -11,6 +11,7 @@ namespace twinlog::layout {
 inline constexpr std::string_view lock_file = "daemon.lock";
 inline constexpr std::string_view frozen_file = "frozen";
 inline constexpr std::string_view info_file = "container.json";
+inline constexpr std::string_view removal_file = "removed.json";
 inline constexpr std::string_view log_file = "container-cached.log";
 
 inline constexpr mode_t directory_mode = 0700;

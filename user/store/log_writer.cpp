@@ -11,6 +11,7 @@
 #include "format/attributes.h"
 #include "format/docker_local.h"
 #include "store/layout.h"
+#include "store/pod_path.h"
 
 namespace twinlog {
 
@@ -38,7 +39,14 @@ Limits limits_of(const LogWriter::Options& options, const LogOwner& owner,
     };
     if (const auto label = owner.labels.find("twinlog.max-size"); label != owner.labels.end()) {
         const auto size = parse_decimal_size(label->second);
-        if (size && *size > 0 && std::in_range<std::int64_t>(*size)) {
+        const bool unlimited = label->second == "-1";
+        if (unlimited && options.max_size > 0) {
+            notes.push_back(
+                "label twinlog.max-size=-1 is passed over: no container may have a log without "
+                "limit where the host has one; name a size, or run with --max-size -1");
+        } else if (unlimited) {
+            limits.max_size = 0;
+        } else if (size && *size > 0 && std::in_range<std::int64_t>(*size)) {
             limits.max_size = static_cast<std::int64_t>(*size);
         } else {
             refuse(label->first, label->second);
@@ -107,7 +115,7 @@ void LogWriter::open_copies(FileSystem& files, const std::string& directory, con
                             const LogOwner& owner) {
     for (const LogFormat* format : options.copies) {
         for (const LogPlace& place : format->places(owner)) {
-            auto copy = open_copy(files, directory, options, *format, place);
+            auto copy = open_copy(files, directory, options, *format, place, owner);
             // The container is captured all the same.
             if (copy) {
                 copies_.push_back(std::move(*copy));
@@ -119,18 +127,21 @@ void LogWriter::open_copies(FileSystem& files, const std::string& directory, con
     }
 }
 
-Result<std::unique_ptr<LogFileWriter>> LogWriter::open_copy(FileSystem& files,
-                                                            const std::string& directory,
-                                                            const Options& options,
-                                                            const LogFormat& format,
-                                                            const LogPlace& place) {
+Result<std::unique_ptr<LogFileWriter>> LogWriter::open_copy(
+    FileSystem& files, const std::string& directory, const Options& options,
+    const LogFormat& format, const LogPlace& place, const LogOwner& owner) {
+    std::string path = place.path;
     if (place.in_pods) {
-        if (auto made = make_parents(options.pods, place.path); !made) {
-            return pass_on(std::move(made));
-        }
+        if (auto made = make_parents(options.pods, path); !made) return pass_on(std::move(made));
+        path = claim_pod_path(options.pods, place, owner.id);
+    }
+    if (path != place.path) {
+        notes_.push_back("its log in format " + std::string(format.name()) + " is " + path +
+                         ": its labels name the place of another container's, " + place.path);
+        if (auto made = make_parents(options.pods, path); !made) return pass_on(std::move(made));
     }
     const std::string& root = place.in_pods ? options.pods : directory;
-    auto copy = LogFileWriter::open(files, {.path = root + "/" + place.path,
+    auto copy = LogFileWriter::open(files, {.path = root + "/" + path,
                                             .max_size = options.max_size,
                                             .max_file = options.max_file,
                                             .format = format,

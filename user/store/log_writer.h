@@ -84,8 +84,8 @@ class LogWriter {
     Result<std::unique_ptr<LogFileWriter>> open_copy(FileSystem& files,
                                                      const std::string& directory,
                                                      const Options& options,
-                                                     const LogFormat& format,
-                                                     const LogPlace& place);
+                                                     const LogFormat& format, const LogPlace& place,
+                                                     const LogOwner& owner);
 
     void take(const Entry& entry);
     void feed(LogFileWriter& copy) const;

@@ -11,8 +11,11 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "format/log_format.h"
 #include "store/layout.h"
+#include "store/pod_path.h"
+#include "store/removal.h"
 #include "store/store.h"
 
 namespace twinlog {
@@ -47,6 +50,7 @@ struct StoredFile {
 struct StoredContainer {
     std::string directory;
     ContainerInfo info;
+    std::vector<std::string> logs;  // paths of their live files, whether they are there or not
     std::vector<StoredFile> files;
     std::uint64_t bytes = 0;
 };
@@ -59,6 +63,7 @@ void add_files(const std::string& log, StoredContainer& container) {
     const std::size_t slash = log.rfind('/');
     const std::string directory = log.substr(0, slash);
     const std::string live = log.substr(slash + 1);
+    container.logs.push_back(log);
     for (const std::string& name : names_in(directory)) {
         const auto rotated = parse_rotated_name(name, live);
         if (!rotated) continue;
@@ -73,6 +78,12 @@ void add_files(const std::string& log, StoredContainer& container) {
     }
 }
 
+std::int64_t last_written(const StoredContainer& container) {
+    std::int64_t last = 0;
+    for (const StoredFile& file : container.files) last = std::max(last, file.written_ns);
+    return last;
+}
+
 std::vector<StoredContainer> survey(const Retention& retention) {
     std::vector<StoredContainer> containers;
     const std::string all = layout::containers_directory(retention.store);
@@ -81,34 +92,60 @@ std::vector<StoredContainer> survey(const Retention& retention) {
         StoredContainer container;
         container.directory = all + "/" + id;
         auto info = read_container_info(container.directory);
-        if (!info || info->id != id) continue;
-        container.info = std::move(*info);
+        if (info && info->id != id) continue;
+        const bool described = info.has_value();
+        container.info = described ? std::move(*info) : undescribed(id);
         const LogOwner owner{id, container.info.name, container.info.runtime,
                              container.info.labels};
         for (const LogFormat* format : formats()) {
             for (const LogPlace& place : format->places(owner)) {
                 if (place.in_pods && retention.pods.empty()) continue;
-                add_files((place.in_pods ? retention.pods : container.directory) + "/" + place.path,
+                add_files(place.in_pods ? retention.pods + "/" + pod_path(retention.pods, place, id)
+                                        : container.directory + "/" + place.path,
                           container);
             }
         }
+        if (!described && container.files.empty()) continue;
+        if (!described) container.info.ended_ns = last_written(container);
         containers.push_back(std::move(container));
     }
     return containers;
 }
 
-void remove_file(const StoredFile& file, const ActiveLogs& active) {
-    const auto log = active.find(file.log);
-    if (log != active.end()) {
-        log->second->remove(file.path, file.inode);
-    } else {
-        ::unlink(file.path.c_str());
-    }
+// Whether the log ends in this file.
+bool has_end(const StoredFile& file, const StoredContainer& container) {
+    if (file.bytes == 0) return false;
+    return std::none_of(
+        container.files.begin(), container.files.end(), [&file](const StoredFile& other) {
+            return other.log == file.log && other.number < file.number && other.bytes > 0;
+        });
+}
+
+// Takes the file from the container's, too. limit: the option that wants it. False: it stays on
+// disk, as somebody writes to it by now.
+bool remove_file(const StoredFile& gone, StoredContainer& container, ActiveLogs& active,
+                 std::string_view limit) {
+    const StoredFile file = gone;
+    const bool told =
+        file.log == container.directory + "/" + layout::log_name(0) && has_end(file, container);
+    const auto tell = [&] {
+        return save_removal(container.directory,
+                            {std::string(limit), wall_time_now(), log_ends(container.info)});
+    };
+    // Before it is done: a log that is short and says not why is damaged. On a disk that is full
+    // there is room only after it.
+    const bool was_told = !told || tell();
+    const bool removed = active.remove(file.log, file.path, file.inode);
+    if (!was_told && removed) (void)tell();
+    if (removed) container.bytes -= file.bytes;
+    std::erase_if(container.files,
+                  [&file](const StoredFile& other) { return other.path == file.path; });
+    return removed;
 }
 
 bool has_writer(const StoredContainer& container, const ActiveLogs& active) {
-    return std::any_of(container.files.begin(), container.files.end(),
-                       [&active](const StoredFile& file) { return active.contains(file.log); });
+    return std::any_of(container.logs.begin(), container.logs.end(),
+                       [&active](const std::string& log) { return active.contains(log); });
 }
 
 // All files, then the directories as far as they are empty.
@@ -118,9 +155,10 @@ void remove_container(const StoredContainer& container) {
         ::unlink((container.directory + "/" + name).c_str());
     }
     ::rmdir(container.directory.c_str());
-    for (const StoredFile& file : container.files) {
-        const std::string directory = file.log.substr(0, file.log.rfind('/'));
+    for (const std::string& log : container.logs) {
+        const std::string directory = log.substr(0, log.rfind('/'));
         if (directory == container.directory) continue;
+        release_pod_path(log, container.info.id);
         ::rmdir(directory.c_str());
         ::rmdir(directory.substr(0, directory.rfind('/')).c_str());
     }
@@ -146,31 +184,61 @@ const StoredFile* oldest_rotated(const StoredContainer& container) {
     return oldest;
 }
 
+// The one with the most bytes of those that have rotated files.
+StoredContainer* biggest(std::vector<StoredContainer>& containers) {
+    StoredContainer* found = nullptr;
+    for (StoredContainer& container : containers) {
+        if (oldest_rotated(container) == nullptr) continue;
+        if (found == nullptr || container.bytes > found->bytes) found = &container;
+    }
+    return found;
+}
+
+// The one that ended first, of those that have files to which nobody writes.
+StoredContainer* first_ended(std::vector<StoredContainer>& containers, const ActiveLogs& active) {
+    StoredContainer* found = nullptr;
+    for (StoredContainer& container : containers) {
+        const bool may_go = container.info.state == ContainerState::ended &&
+                            !container.files.empty() && !has_writer(container, active);
+        if (!may_go) continue;
+        if (found == nullptr || container.info.ended_ns < found->info.ended_ns) found = &container;
+    }
+    return found;
+}
+
 // Returns how many bytes are left.
 std::uint64_t shrink(std::vector<StoredContainer>& containers, std::uint64_t max_total,
-                     const ActiveLogs& active) {
+                     ActiveLogs& active) {
+    constexpr std::string_view limit = "max-total";
     std::uint64_t total = 0;
     for (const StoredContainer& container : containers) total += container.bytes;
+    const auto remove = [&](StoredContainer& container, const StoredFile& file) {
+        const std::uint64_t bytes = file.bytes;
+        if (remove_file(file, container, active, limit)) total -= bytes;
+    };
     while (total > max_total) {
-        StoredContainer* biggest = nullptr;
-        for (StoredContainer& container : containers) {
-            if (oldest_rotated(container) == nullptr) continue;
-            if (biggest == nullptr || container.bytes > biggest->bytes) biggest = &container;
+        if (StoredContainer* const big = biggest(containers)) {
+            remove(*big, *oldest_rotated(*big));
+        } else if (StoredContainer* const ended = first_ended(containers, active)) {
+            remove(*ended, ended->files.front());
+        } else {
+            break;
         }
-        if (biggest == nullptr) break;
-        const StoredFile gone = *oldest_rotated(*biggest);
-        remove_file(gone, active);
-        std::erase_if(biggest->files,
-                      [&gone](const StoredFile& file) { return file.path == gone.path; });
-        biggest->bytes -= gone.bytes;
-        total -= gone.bytes;
     }
     return total;
 }
 
+// Nothing is left of it but the word that it was removed, which is for those who still have the
+// container.
+bool is_empty(const StoredContainer& container) {
+    if (!container.files.empty() || container.info.state != ContainerState::ended) return false;
+    const auto removal = read_removal(container.directory);
+    return removal && removal->explains(log_ends(container.info));
+}
+
 }  // namespace
 
-void enforce(const Retention& retention, const ActiveLogs& active, const RemovedCheck& removed,
+void enforce(const Retention& retention, ActiveLogs& active, const RemovedCheck& removed,
              std::int64_t now_ns) {
     std::vector<StoredContainer> containers = survey(retention);
     std::erase_if(containers, [&](StoredContainer& container) {
@@ -179,22 +247,23 @@ void enforce(const Retention& retention, const ActiveLogs& active, const Removed
         const bool may_go = retention.keep_removed_ns >= 0 && !written_to &&
                             info.state == ContainerState::ended && info.ended_ns != 0 &&
                             now_ns - info.ended_ns >= retention.keep_removed_ns;
-        if (may_go && removed && removed(info)) {
-            remove_container(container);
-            return true;
+        const bool gone = may_go && removed && removed(info);
+        if (!gone) {
+            const std::vector<StoredFile> files = container.files;
+            for (const StoredFile& file : files) {
+                if (!is_old(file, container, retention, written_to, now_ns)) continue;
+                remove_file(file, container, active, "max-age");
+            }
         }
-        std::erase_if(container.files, [&](const StoredFile& file) {
-            if (!is_old(file, container, retention, written_to, now_ns)) return false;
-            remove_file(file, active);
-            container.bytes -= file.bytes;
-            return true;
-        });
-        return false;
+        const bool empty = !gone && !written_to && is_empty(container);
+        if (!gone && !(empty && removed && removed(info))) return false;
+        remove_container(container);
+        return true;
     });
     if (retention.max_total > 0) shrink(containers, retention.max_total, active);
 }
 
-std::uint64_t enforce_total(const Retention& retention, const ActiveLogs& active) {
+std::uint64_t enforce_total(const Retention& retention, ActiveLogs& active) {
     std::vector<StoredContainer> containers = survey(retention);
     return shrink(containers, retention.max_total, active);
 }

@@ -4,23 +4,23 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
-#include <memory>
 #include <string>
 
+#include "store/active_logs.h"
 #include "store/container_info.h"
-#include "store/rotation.h"
 
 namespace twinlog {
 
 struct Retention {
     std::string store;
     std::string pods;  // root of the CRI layout; empty: none
-    // Bytes of all logs. Oldest rotated files of the biggest containers go first; live files stay,
-    // so it can be exceeded by one file a log. 0: no limit.
+    // Bytes of all logs. Oldest rotated files of the biggest containers go first, then live files
+    // of containers that have ended, those that ended first before others. Files with a writer
+    // stay, so it can be exceeded by one file of each log that is written to. 0: no limit.
     std::uint64_t max_total = 0;
     // ns since the last entry of a rotated file, or of any file of a container that has ended. 0:
-    // no limit.
+    // no limit. A container of which nothing is left by that goes, too, once its runtime has
+    // removed it.
     std::int64_t max_age_ns = 0;
     // ns since the end of a container that its runtime has removed; then all of it goes.
     // Negative: for ever.
@@ -33,13 +33,11 @@ struct Retention {
 
 // Whether it is sure that the container's runtime has removed it.
 using RemovedCheck = std::function<bool(const ContainerInfo&)>;
-// Logs with a writer, by the path of their live file.
-using ActiveLogs = std::map<std::string, std::shared_ptr<Rotation>>;
 
 // Removes what is beyond the limits, as of now (Unix ns). What cannot be read or removed stays.
-void enforce(const Retention& retention, const ActiveLogs& active, const RemovedCheck& removed,
+void enforce(const Retention& retention, ActiveLogs& active, const RemovedCheck& removed,
              std::int64_t now_ns);
 // The same for max_total alone; returns how many bytes all logs have then.
-std::uint64_t enforce_total(const Retention& retention, const ActiveLogs& active);
+std::uint64_t enforce_total(const Retention& retention, ActiveLogs& active);
 
 }  // namespace twinlog
