@@ -183,7 +183,12 @@ bool Recorder::lacks_streams(const tw_start& start) const {
 void Recorder::on_start(const tw_start& start) {
     // Told to a daemon that was killed before it could say so.
     if (runs_.contains(start.run)) return;
-    auto described = registry_.describe(start_facts(start));
+    auto described = registry_.describe(
+        start_facts(start), [this](const std::string& id) -> std::optional<ContainerInfo> {
+            auto stored = store_.load(id);
+            if (!stored) return std::nullopt;
+            return std::move(*stored);
+        });
     if (!described) {
         reject(start);
         capture_.forget_run(start);
