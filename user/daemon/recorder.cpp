@@ -523,9 +523,10 @@ void Recorder::restore() {
     for (auto& [run, found] : former) restore(std::move(found.first), std::move(found.second));
 }
 
-void Recorder::abandon_unknown() {
-    capture_.abandon_unknown(
-        [this](std::uint64_t run) { return runs_.contains(run) || unwanted_.contains(run); });
+void Recorder::abandon_unknown(std::uint64_t before) {
+    capture_.abandon_unknown([this, before](std::uint64_t run) {
+        return run >= before || runs_.contains(run) || unwanted_.contains(run);
+    });
 }
 
 bool Recorder::records(std::uint32_t pid) const {

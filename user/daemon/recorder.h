@@ -88,7 +88,8 @@ class Recorder : public CaptureSink {
     // Takes up the runs of a daemon that ended without finishing them. Before anything is drained.
     void restore();
     // Gives back to the kernel what no run here stands for, so that Capture::seed finds it anew.
-    void abandon_unknown();
+    // before: of the runs that began earlier; later ones may not have been told yet.
+    void abandon_unknown(std::uint64_t before);
     // Whether that process has a run already.
     [[nodiscard]] bool records(std::uint32_t pid) const;
     // A container could not be recorded: Capture::seed will offer it again. Asking takes it back.
