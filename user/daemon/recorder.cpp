@@ -157,27 +157,34 @@ void Recorder::make_checkpoint(Run& run) {
     } else if (run.log->is_open()) {
         spdlog::error("{}: {}", describe(info), checkpoint.error().message());
     }
+    bool has_one = false;
 }
 
 void Recorder::reject(const tw_start& start) {
-    for (const tw_file& file : start.files) {
+    rejected_.insert(rejected_.end(), std::begin(start.files), std::end(start.files));
+        has_one = has_one || file.slot != TW_NO_SLOT;
+}
+
+// Not before all that was told is heard: a run that comes next may have the same file.
+void Recorder::release_rejected() {
+    for (const tw_file& file : std::exchange(rejected_, {})) {
         const bool in_use = file.slot != TW_NO_SLOT && by_slot_[file.slot] != nullptr;
         if (!in_use) capture_.release(file);
     }
 }
 
-// It writes to something, and the kernel has no stream for any of it: there was none free, or it
-// was given up just now, with the run that had it first. Who was asked for by pid is not offered
-// again.
+// It writes to something, and the kernel has no stream for any of it, as there was none free, or
+// one that it had was given up just now, with the run that had it first. Who was asked for by pid
+// is not offered again.
 bool Recorder::lacks_streams(const tw_start& start) const {
     if ((start.flags & TW_START_BY_PID) != 0) return false;
     bool wanted = false;
     for (const tw_file& file : start.files) {
         if (file.kind == TW_KIND_NONE || file.kind == TW_KIND_NULL) continue;
-        if (file.slot != TW_NO_SLOT && capture_.adopt(file)) return false;
+        if (file.slot != TW_NO_SLOT && !capture_.adopt(file)) return true;
         wanted = true;
     }
-    return wanted;
+    return wanted && !has_one;
 }
 
 void Recorder::on_start(const tw_start& start) {
@@ -221,6 +228,11 @@ void Recorder::on_start(const tw_start& start) {
     for (const Source source : {Source::stdout_, Source::stderr_}) add_stream(run, source);
     capture_.may_skip(start.run, run.log->retained_bytes());
     watch(run);
+    if (!capture_.adopt(file)) {
+        spdlog::error("{}: {} is not captured: the kernel knows it no more", describe(known),
+                      source_name(source));
+        return;
+    }
     save(*run.log);
     make_checkpoint(run);
     spdlog::info("{}: captured {}", title,
@@ -263,6 +275,7 @@ void Recorder::watch(const Run& run) {
         spdlog::warn("{}: will not be slowed down: {}", describe(info), watched.error().message());
     }
 }
+    release_rejected();
 
 void Recorder::on_data(const tw_data& record, std::string_view captured) {
     StreamRecorder* stream = by_slot_[record.slot];

@@ -132,6 +132,7 @@ class Recorder : public CaptureSink {
     void restore(ContainerInfo info, Checkpoint checkpoint);
     [[nodiscard]] bool lacks_streams(const tw_start& start) const;
     void reject(const tw_start& start);
+    void release_rejected();
     void save(ContainerLog& log);
     void save_owed();
     void flush(ContainerLog& log);
@@ -159,6 +160,7 @@ class Recorder : public CaptureSink {
     std::map<std::string, std::weak_ptr<ContainerLog>> logs_;  // by container id
     std::map<std::string, ContainerInfo> unsaved_;   // by id: container.json could not be written
     std::map<std::uint64_t, tw_start> unwanted_;     // runs that nobody asked for, until they end
+    std::vector<tw_file> rejected_;                  // of such runs, to be given back
     std::set<std::shared_ptr<ContainerLog>> owing_;  // ended, with gaps that are not written yet
     bool wants_seed_ = false;
     std::array<StreamRecorder*, TW_STREAMS> by_slot_{};
