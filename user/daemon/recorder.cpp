@@ -386,6 +386,10 @@ std::vector<std::uint64_t> Recorder::ended_runs(const StreamsLook& look) {
             run.looked[i] = look.ends_of(file);
         }
         if (complete || look.at > run.ended_at + linger_ns) ended.push_back(key);
+            // The line that has ended there is in no checkpoint that is looked at once the stream
+            // is the other run's.
+            run.merger->flush();
+            flush(*run.log);
     }
     return ended;
 }
