@@ -569,11 +569,16 @@ std::shared_ptr<ContainerLog> Recorder::restore_log(ContainerInfo info, std::uin
 void Recorder::restore(ContainerInfo info, Checkpoint checkpoint) {
     const std::string title = describe(info);
     const Checkpoint::Head head = checkpoint.head();
-    for (const tw_file& file : head.start.files) {
-        if (file.slot != TW_NO_SLOT && !capture_.adopt(file)) {
-            spdlog::error("{}: the kernel knows its streams no more", title);
-            return;
-        }
+    const auto is_gone = [this](const tw_file& file) {
+        return file.slot != TW_NO_SLOT && !capture_.adopt(file);
+    };
+    const auto& files = head.start.files;
+    if (std::any_of(std::begin(files), std::end(files), is_gone) &&
+        std::all_of(std::begin(files), std::end(files), [&](const tw_file& file) {
+            return file.slot == TW_NO_SLOT || is_gone(file);
+        })) {
+        spdlog::error("{}: the kernel knows its streams no more", title);
+        return;
     }
     const std::string directory = layout::container_directory(store_.path(), info.id);
     const auto log = restore_log(std::move(info), head.run);
