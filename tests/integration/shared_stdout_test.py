@@ -73,6 +73,21 @@ class SharedStdout(DaemonTestCase):
         for number in (0, 1):
             self.check_without_gaps(number)
 
+    def test_container_that_nobody_asked_for(self):
+        """It is told before the process that was asked for, and with it the stream is given back."""
+        puppet = self.puppet()
+        with open(f"/proc/{self.processes[0].pid}/fd/1", "wb") as shared:
+            container = subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", *puppet.argv()],
+                                         stdout=shared, stderr=subprocess.DEVNULL)
+        self.addCleanup(container.wait)
+        self.addCleanup(container.kill)
+        self.puppets.append(puppet)
+        self.say(2, "before")
+        self.captured = self.daemon("--container", "nobody", "--pid", self.processes[0].pid)
+        self.say(0, "first")
+        self.say(2, "second")
+        self.assertEqual(self.end(0), ["first", "second"])
+
 
 if __name__ == "__main__":
     harness.main()

@@ -52,7 +52,10 @@ class Kept {
         done_ += bytes.size();
         counters.bytes = done_;
     }
-    void save() { REQUIRE(checkpoint_->save(Source::stdout_, done_, counters, *splitter_)); }
+    void save() {
+        REQUIRE(checkpoint_->save(
+            std::array{Checkpoint::Stream{Source::stdout_, done_, counters, *splitter_}}));
+    }
     void save(std::string_view bytes) {
         take(bytes);
         save();

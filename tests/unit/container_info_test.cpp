@@ -24,6 +24,7 @@ ContainerInfo full_info() {
     info.cgroup = "system.slice/docker-a.scope";
     info.labels = {{"com.example/a", "1"}, {"empty", ""}};
     info.tty = true;
+    info.owner = 1000;
     info.init_pid = 4711;
     info.run = 3;
     info.from_start = true;

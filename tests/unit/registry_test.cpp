@@ -6,7 +6,9 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 
+#include "container/containerd_metadata.h"
 #include "container/docker_metadata.h"
+#include "container/podman_metadata.h"
 #include "fake_host.h"
 
 using namespace twinlog;
@@ -223,6 +225,100 @@ TEST_CASE("registry: nobody makes a group for a container of another user's runt
     parent.uid = delegate;
     fixture.host.start(parent);
     CHECK(name() == "web");
+}
+
+TEST_CASE("registry: what a parent calls itself is its user's word, and root's goes first") {
+    const FakeHost host;
+    const uid_t user = ::getuid() == 0 ? 1000 : ::getuid();
+    const std::string id = full_id('a');
+    const std::string group = "/user.slice/mine/docker-" + id + ".scope";
+    const std::string mine = host.root() + "/cgroup/user.slice/mine";
+    std::filesystem::create_directories(mine);
+    if (::getuid() == 0) REQUIRE(::chown(mine.c_str(), user, user) == 0);
+    const ProcFs proc(host.proc());
+    const auto describe = [&](const StartFacts& facts, const StoredContainers& stored) {
+        std::vector<std::unique_ptr<MetadataSource>> sources;
+        sources.push_back(std::make_unique<PodmanMetadata>(proc, host.root()));
+        sources.push_back(std::make_unique<ContainerdMetadata>(proc));
+        sources.push_back(std::make_unique<DockerMetadata>(proc, host.root()));
+        return *Registry(proc, std::move(sources), host.root() + "/cgroup").describe(facts, stored);
+    };
+    FakeProcess parent = process(5, "/user.slice");
+    parent.uid = user;
+    parent.cwd = "/bundles/x";
+    const auto called = GENERATE("sh", "conmon", "containerd-shim");
+    parent.comm = called;
+    if (parent.comm == "conmon") parent.arguments = {"conmon", "-c", id, "-n", "taken"};
+    if (parent.comm == "containerd-shim") {
+        parent.arguments = {"containerd-shim", "-namespace", "default", "-id", "x"};
+        const std::string config = "/bundles/" + id + "/config.json";
+        host.write(config, R"({"annotations":{"nerdctl/name":"taken"}})");
+        const std::string path = host.root() + config;
+        if (::getuid() == 0) REQUIRE(::chown(path.c_str(), user, user) == 0);
+    }
+    FakeProcess init = process(20, group);
+    init.ppid = 5;
+    init.uid = user;
+    host.start(parent);
+    host.start(init);
+    StartFacts facts = docker_start(id, 20);
+    facts.cgroup = {"docker-" + id + ".scope", "mine", "user.slice"};
+    const std::string nobody = "pidns-4026532020-0";
+    ContainerInfo stored;
+    stored.id = id;
+    stored.cgroup = "/system.slice/docker-" + id + ".scope";
+    const StoredContainers store = [&](const std::string& asked) {
+        return asked == id ? std::optional<ContainerInfo>(stored) : std::nullopt;
+    };
+
+    SECTION("a container of root's Docker") {
+        host.write("/var/lib/docker/containers/" + id + "/config.v2.json", R"({"Name":"/web"})");
+        CHECK(describe(facts, {}).id == nobody);
+        host.end(20);
+        CHECK(describe(facts, {}).id == nobody);
+    }
+    SECTION("a log of root's") {
+        stored.owner = 0;
+        CHECK(describe(facts, store).id == nobody);
+        // One that did not say whose it is.
+        stored.owner.reset();
+        CHECK(describe(facts, store).id == nobody);
+    }
+    SECTION("the user's own") {
+        stored.owner = user;
+        const ContainerInfo info = describe(facts, store);
+        CHECK(info.id == id);
+        CHECK(info.owner == user);
+        CHECK(describe(facts, {}).id == id);
+        // Root's container of that name is nobody else's.
+        init.uid = parent.uid = 0;
+        host.start(parent);
+        host.start(process(20, "/system.slice/docker-" + id + ".scope"));
+        facts.cgroup = {"docker-" + id + ".scope", "system.slice"};
+        CHECK(describe(facts, store).owner == 0);
+    }
+    SECTION("a process that is gone, in a group of which only the end is known") {
+        host.end(20);
+        facts.cgroup = {"docker-" + id + ".scope", "user.slice", "user@1.service", "user-1.slice"};
+        stored.owner = 0;
+        CHECK(describe(facts, store).id == nobody);
+        stored.owner = user;
+        stored.cgroup =
+            "/user.slice/user-1.slice/user@1.service/user.slice/docker-" + id + ".scope";
+        CHECK(describe(facts, store).id == id);
+        CHECK(describe(facts, store).owner == user);
+    }
+}
+
+TEST_CASE("registry: a short id is not looked for in the names of other groups") {
+    Fixture fixture;
+    const uid_t user = ::getuid() == 0 ? 1000 : ::getuid();
+    const std::string mine = fixture.host.root() + "/cgroup/user.slice/mine";
+    std::filesystem::create_directories(mine);
+    if (::getuid() == 0) REQUIRE(::chown(mine.c_str(), user, user) == 0);
+    StartFacts facts = docker_start("user", 20);
+    facts.cgroup = {"user", "mine", "user.slice"};
+    CHECK(fixture.registry().describe(facts)->owner == user);
 }
 
 TEST_CASE("registry: another process under the same pid is not read") {

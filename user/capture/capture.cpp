@@ -691,6 +691,10 @@ StreamEnds Capture::ends(std::uint32_t slot) const {
     return impl_->ends(slot);
 }
 
+std::uint64_t Capture::next_run() const {
+    return std::atomic_ref(impl_->programs->data->next_run).load();
+}
+
 std::uint64_t Capture::run_of(std::uint32_t slot) const {
     return std::atomic_ref(impl_->state(slot).run).load();
 }

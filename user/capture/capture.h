@@ -137,6 +137,8 @@ class Capture {
 
     // How far the stream has come, by the kernel's counts.
     [[nodiscard]] StreamEnds ends(std::uint32_t slot) const;
+    // The number that the next run will have: those that have smaller ones have begun.
+    [[nodiscard]] std::uint64_t next_run() const;
     // Whose the stream in this slot is.
     [[nodiscard]] std::uint64_t run_of(std::uint32_t slot) const;
     // Makes it another run's, which goes on with it.

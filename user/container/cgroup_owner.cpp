@@ -19,12 +19,10 @@ std::optional<uid_t> delegated_to(const std::string& group, const std::string& m
     struct stat found {};
     for (const char* hierarchy : hierarchies) {
         const std::string mount = mounts + hierarchy;
-        if (::stat((mount + group).c_str(), &found) != 0) continue;
         for (std::size_t end = group.rfind('/'); end != 0; end = group.rfind('/', end - 1)) {
             const std::string above = mount + group.substr(0, end);
             if (::stat(above.c_str(), &found) == 0 && found.st_uid != 0) return found.st_uid;
         }
-        return std::nullopt;
     }
     return std::nullopt;
 }

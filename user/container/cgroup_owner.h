@@ -9,9 +9,9 @@
 namespace twinlog {
 
 // The user who could make the group, because one of the directories above it was given to him; none
-// where all of them are root's, or the group is not to be found. The group's own directory does not
-// count: runtimes give it to the root of the container's user namespace. group: a path below the
-// mount of its hierarchy.
+// where all of them are root's. The group may be gone: what was given to a user he cannot remove.
+// Its own directory does not count: runtimes give it to the root of the container's user namespace.
+// group: a path below the mount of its hierarchy.
 std::optional<uid_t> delegated_to(const std::string& group,
                                   const std::string& mounts = "/sys/fs/cgroup");
 

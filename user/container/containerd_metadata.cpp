@@ -66,6 +66,7 @@ std::optional<Metadata> ContainerdMetadata::look_up(const ContainerRef& containe
     if (parent->arguments.name_space == docker_namespace) {
         Metadata metadata;
         metadata.runtime = "docker";
+        metadata.owner = parent->files.owner;
         return metadata;
     }
     auto metadata = read_bundle(parent->files, parent->tasks + "/" + container.id);
@@ -81,6 +82,7 @@ std::optional<Metadata> ContainerdMetadata::look_up(const ContainerRef& containe
         metadata.emplace();
     }
     metadata->runtime = "containerd";
+    metadata->owner = parent->files.owner;
     return metadata;
 }
 

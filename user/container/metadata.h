@@ -29,7 +29,7 @@ struct Metadata {
     // Host pid of init as the runtime says, while it runs. None where it is unknown or cannot be
     // believed.
     std::optional<std::uint32_t> state_pid;
-    // The user whose runtime says so; none where the process's own parent told who it is.
+    // The user on whose word all this is.
     std::optional<uid_t> owner;
 
     bool operator==(const Metadata&) const = default;

@@ -132,6 +132,7 @@ std::optional<Metadata> PodmanMetadata::describe(std::uint32_t conmon,
     if (metadata.name.empty()) metadata.name = arguments.name;
     if (metadata.log_driver.empty()) metadata.log_driver = arguments.log_driver;
     metadata.tty = metadata.tty || arguments.tty;
+    metadata.owner = *uid;
     return metadata;
 }
 

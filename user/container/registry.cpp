@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::uint64_t ns_per_tick = 10'000'000;  // USER_HZ is 100 on all of Linux
 constexpr std::size_t short_id_size = 12;          // as docker ps shows them
+constexpr int told_levels = 4;                     // StartFacts::cgroup has no more names
 
 // Docker's short form; other ids would lose what tells them apart.
 std::string fallback_name(const std::string& id) {
@@ -30,6 +31,17 @@ std::string joined_path(const std::vector<std::string>& names) {
         path += *name;
     }
     return path.empty() ? "/" : path;
+}
+
+bool is_at_root(const std::vector<std::string>& names) {
+    return names.size() < told_levels || names.back().empty() || names.back() == "/";
+}
+
+// Of two paths of which the kernel may have told the last names only.
+bool may_be_same_place(std::string_view one, std::string_view other) {
+    if (one.size() < other.size()) std::swap(one, other);
+    const auto levels = std::count(other.begin(), other.end(), '/');
+    return one == other || (levels >= told_levels && one.ends_with(other));
 }
 
 template <class T>
@@ -68,13 +80,16 @@ Registry Registry::of_host(const std::string& proc_root) {
     return {proc, std::move(sources)};
 }
 
-std::optional<Metadata> Registry::look_up(const ContainerRef& container) {
+std::optional<Metadata> Registry::look_up(const ContainerRef& container, uid_t owner) {
     std::optional<Metadata> best;
     for (const auto& source : sources_) {
         auto found = source->look_up(container);
         if (!found) continue;
-        if (!found->name.empty()) return found;
-        if (!best) best = std::move(found);
+        const bool is_owners = found->owner == owner;
+        if (is_owners && !found->name.empty()) return found;
+        const bool is_better = !best || (is_owners && best->owner != owner) ||
+                               (found->owner == best->owner && best->name.empty());
+        if (is_better) best = std::move(found);
     }
     return best;
 }
@@ -97,21 +112,49 @@ bool Registry::contested(const std::string& id, const Init& init,
     return other && other->id == id;
 }
 
-// Before the runtime has said which process it is, and while the container is stopped, nothing else
-// tells a container from somebody's group of that name. A user may have groups of his own, but not
-// a runtime of root's as his parent; whoever lost his parent has the host's init.
-bool Registry::made_by_stranger(const std::string& id, const std::string& cgroup,
-                                const std::optional<ProcessStat>& init,
-                                const std::optional<Metadata>& metadata) const {
-    if (!metadata || !metadata->owner) return false;
-    const auto user = delegated_to(group_of_container(cgroup, id), cgroups_);
-    if (!user || *user == *metadata->owner) return false;
-    if (!init || init->ppid <= 1) return true;
-    const auto parent = proc_.uid(init->ppid);
-    return !parent || *parent != *metadata->owner;
+// Where the process was when it started, as far as that is known: it may be gone, or elsewhere.
+Registry::Place Registry::place_of(const std::string& id, const std::string& cgroup_now,
+                                   const std::vector<std::string>& names) {
+    std::string path = joined_path(names);
+    if (!is_at_root(names)) {
+        if (!cgroup_now.ends_with(path)) return {std::move(path), false};
+        path = cgroup_now;
+    }
+    // The name of another group may have a short id in it.
+    return {is_full_id(id) ? group_of_container(path, id) : path, true};
 }
 
-std::optional<ContainerInfo> Registry::describe(const StartFacts& facts) {
+// Before the runtime has said which process it is, and while the container is stopped, nothing else
+// tells a container from somebody's group of that name. A user may have groups of his own, but not
+// a runtime of root's as his parent; whoever lost his parent has the host's init. What a parent
+// says is its user's word and no other's.
+Registry::Owner Registry::owner_of(const std::string& id, const Place& place,
+                                   const std::optional<ProcessStat>& init,
+                                   const std::optional<Metadata>& metadata,
+                                   const StoredContainers& stored) const {
+    const std::optional<uid_t> claimed = metadata ? metadata->owner : std::nullopt;
+    if (!place.whole) {
+        const auto log = stored ? stored(id) : std::nullopt;
+        if (log) return {log->owner, !may_be_same_place(place.path, log->cgroup)};
+        return {std::nullopt, claimed.has_value()};
+    }
+    const std::optional<uid_t> user = delegated_to(place.path, cgroups_);
+    const uid_t owner = claimed ? *claimed : user.value_or(0);
+    if (user && *user != owner) {
+        if (!init || init->ppid <= 1) return {owner, true};
+        const auto parent = proc_.uid(init->ppid);
+        if (!parent || *parent != owner) return {owner, true};
+    }
+    if (owner == 0 || is_of_one_start(id)) return {owner, false};
+    const auto log = stored ? stored(id) : std::nullopt;
+    if (!log) return {owner, false};
+    const bool is_same =
+        log->owner ? *log->owner == owner : may_be_same_place(place.path, log->cgroup);
+    return {owner, !is_same};
+}
+
+std::optional<ContainerInfo> Registry::describe(const StartFacts& facts,
+                                                const StoredContainers& stored) {
     const std::vector<std::string_view> levels(facts.cgroup.begin(), facts.cgroup.end());
     auto identity = identify(levels, facts.ns_pid, facts.level, facts.pidns);
     // Numbers of processes and namespaces come again, a start does not.
@@ -131,15 +174,19 @@ std::optional<ContainerInfo> Registry::describe(const StartFacts& facts) {
     if (present) init.start_ticks = stat->start_ticks;
 
     std::string cgroup = joined_path(facts.cgroup);
+    std::string cgroup_now;
     if (present) {
-        if (const auto cgroups = proc_.cgroups(facts.pid)) cgroup = naming_cgroup(*cgroups);
+        if (const auto cgroups = proc_.cgroups(facts.pid)) cgroup_now = naming_cgroup(*cgroups);
     }
+    if (!cgroup_now.empty()) cgroup = cgroup_now;
 
-    std::optional<Metadata> metadata = look_up({identity->id, present ? facts.pid : 0});
+    // Of all who claim it root is believed first.
+    std::optional<Metadata> metadata = look_up({identity->id, present ? facts.pid : 0}, 0);
     const std::optional<ProcessStat> init_stat =
         present ? std::optional<ProcessStat>(*stat) : std::nullopt;
-    if (contested(identity->id, init, metadata) ||
-        made_by_stranger(identity->id, cgroup, init_stat, metadata)) {
+    const Place place = place_of(identity->id, cgroup_now, facts.cgroup);
+    const Owner owner = owner_of(identity->id, place, init_stat, metadata, stored);
+    if (owner.is_stranger || contested(identity->id, init, metadata)) {
         metadata.reset();
         const bool own_namespace = facts.level > 0 && facts.ns_pid == 1;
         identity = ContainerIdentity{own_namespace ? namespace_id : pid_id, ""};
@@ -152,6 +199,7 @@ std::optional<ContainerInfo> Registry::describe(const StartFacts& facts) {
     info.init_pid = facts.pid;
     info.started_ns = facts.started_ns;
     info.cgroup = cgroup;
+    if (!is_of_one_start(info.id)) info.owner = owner.user;
     if (metadata) {
         apply(*metadata, info);
         // Docker's time is of the run before until this one is under way.
@@ -180,8 +228,10 @@ bool Registry::refresh(ContainerInfo& info) {
         proc_.alive(init->second.pid, init->second.start_ticks)) {
         ref.init_pid = info.init_pid;
     }
-    const auto metadata = look_up(ref);
-    return metadata && apply(*metadata, info);
+    const auto metadata = look_up(ref, info.owner.value_or(0));
+    if (!metadata || (info.owner && metadata->owner && *metadata->owner != *info.owner))
+        return false;
+    return apply(*metadata, info);
 }
 
 Presence Registry::presence(const ContainerInfo& info) {

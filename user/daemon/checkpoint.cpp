@@ -215,20 +215,25 @@ Status Checkpoint::load_place(Source source) {
     return {};
 }
 
-Status Checkpoint::save(Source source, std::uint64_t done, const StreamCounters& counters,
-                        const LineSplitter& splitter) {
-    const auto index = static_cast<std::size_t>(source);
-    if (progress_[index].done == done) return {};
-    if (splitter.in_a_line()) {
-        if (auto saved = save_line(source, splitter); !saved) return saved;
+Status Checkpoint::save(std::span<const Stream> streams) {
+    std::array<Progress, 2> now = progress_;
+    bool changed = false;
+    for (const Stream& stream : streams) {
+        Progress& progress = now[static_cast<std::size_t>(stream.source)];
+        if (progress.done == stream.done) continue;
+        if (stream.splitter.in_a_line()) {
+            if (auto saved = save_line(stream.source, stream.splitter); !saved) return saved;
+        }
+        progress = progress_of(stream.done, stream.counters);
+        changed = true;
     }
+    if (!changed) return {};
     // In one page, so that no kill comes in between.
-    const Progress now = progress_of(done, counters);
-    const auto place = static_cast<off_t>(offsetof(DiskHead, progress) + index * sizeof(now));
+    constexpr auto place = static_cast<off_t>(offsetof(DiskHead, progress));
     if (::pwrite(fd_.get(), &now, sizeof(now), place) != sizeof(now)) {
         return fail_errno(path_, "writing it");
     }
-    progress_[index] = now;
+    progress_ = now;
     return {};
 }
 

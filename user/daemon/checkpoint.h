@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -65,9 +66,14 @@ class Checkpoint {
     [[nodiscard]] const LineSplitter::State& begun(Source source) const {
         return places_[static_cast<std::size_t>(source)].saved;
     }
-    // done: everything before it is in the log or in the splitter.
-    Status save(Source source, std::uint64_t done, const StreamCounters& counters,
-                const LineSplitter& splitter);
+    struct Stream {
+        Source source;
+        std::uint64_t done;  // everything before it is in the log or in the splitter
+        const StreamCounters& counters;
+        const LineSplitter& splitter;
+    };
+    // No kill comes in between two streams: what of both was in the log is told of both.
+    Status save(std::span<const Stream> streams);
 
  private:
     struct Place {

@@ -195,9 +195,10 @@ Status Daemon::start() {
         if (recorder_.records(pid)) continue;
         if (auto seeded = capture_->seed_pid(pid); !seeded) return seeded;
     }
+    const std::uint64_t next_run = capture_->next_run();
     drain_pass();
     if (capture_->taken_over()) {
-        recorder_.abandon_unknown();
+        recorder_.abandon_unknown(next_run);
         if (selection_.new_containers()) {
             if (auto seeded = capture_->seed(); !seeded) return seeded;
         }

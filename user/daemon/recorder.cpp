@@ -1,6 +1,7 @@
 #include "daemon/recorder.h"
 
 #include <spdlog/spdlog.h>
+#include <systemd/sd-daemon.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -10,9 +11,9 @@
 #include "base/clock.h"
 #include "base/escape.h"
 #include "capture/peek.h"
+#include "daemon/log_ahead.h"
 #include "daemon/start.h"
 #include "read/container_catalog.h"
-#include "read/log_reader.h"
 #include "store/layout.h"
 
 namespace twinlog {
@@ -26,42 +27,21 @@ constexpr std::int64_t same_start_ns = 10'000'000;
 // Of so many runs keep_files() looks after the files at a time: some 20 ms on a disk that discards.
 constexpr std::size_t kept_at_once = 64;
 
-// Positions behind the last bytes of the run that the log holds, by Source. What the live file does
-// not know stands in rotated ones, or nowhere.
-Result<std::array<std::uint64_t, 2>> positions_in_log(const std::string& directory,
-                                                      std::uint32_t run, const Recovery& recovery) {
-    std::array<std::uint64_t, 2> positions{};
-    if (recovery.last_run == run) positions = recovery.next_positions;
-    if (positions[0] != 0 && positions[1] != 0) return positions;
-    auto reader = LogReader::open(directory, ReadOptions{});
-    if (!reader) return pass_on(std::move(reader));
-    for (;;) {
-        const auto step = reader->next();
-        if (!step) return fail(step.error());
-        if (*step == LogReader::Step::end || *step == LogReader::Step::idle) return positions;
-        if (*step != LogReader::Step::entry || reader->entry().run != run) continue;
-        const Entry& entry = reader->entry();
-        auto& position = positions[static_cast<std::size_t>(entry.source)];
-        position = std::max(position, entry.position + stream_bytes(entry));
-    }
+// Where there are very many logs, what is done for each may take longer than systemd waits.
+void tell_still_at_work() {
+    ::sd_notify(0, "WATCHDOG=1\nEXTEND_TIMEOUT_USEC=60000000");
 }
 
-// Of the log's entries of that run and stream from the position on.
-Status count_gaps(const std::string& directory, std::uint32_t run, Source source,
-                  std::uint64_t position, StreamCounters& counters) {
-    auto reader = LogReader::open(directory, ReadOptions{});
-    if (!reader) return pass_on(std::move(reader));
-    for (;;) {
-        const auto step = reader->next();
-        if (!step) return fail(step.error());
-        if (*step == LogReader::Step::end || *step == LogReader::Step::idle) return {};
-        if (*step != LogReader::Step::entry) continue;
-        const Entry& entry = reader->entry();
-        const bool counts = entry.run == run && entry.source == source && entry.gap;
-        if (!counts || entry.position < position) continue;
-        counters.lost += entry.gap->bytes;
-        ++counters.gaps;
+SavedRun saved_run(const Checkpoint& checkpoint) {
+    SavedRun saved{.run = checkpoint.head().run,
+                   .since_ns = wall_time(checkpoint.head().start.time),
+                   .streams = {}};
+    for (const Source source : {Source::stdout_, Source::stderr_}) {
+        const std::uint64_t done = checkpoint.progress(source).done;
+        saved.streams[static_cast<std::size_t>(source)] = {
+            done, done - std::min<std::uint64_t>(done, checkpoint.begun(source).line.size())};
     }
+    return saved;
 }
 
 // Nobody can write any more, and a reader who can be seen has taken all. before: how the ends stood
@@ -160,30 +140,42 @@ void Recorder::make_checkpoint(Run& run) {
 }
 
 void Recorder::reject(const tw_start& start) {
-    for (const tw_file& file : start.files) {
+    rejected_.insert(rejected_.end(), std::begin(start.files), std::end(start.files));
+}
+
+// Not before all that was told is heard: a run that comes next may have the same file.
+void Recorder::release_rejected() {
+    for (const tw_file& file : std::exchange(rejected_, {})) {
         const bool in_use = file.slot != TW_NO_SLOT && by_slot_[file.slot] != nullptr;
         if (!in_use) capture_.release(file);
     }
 }
 
-// It writes to something, and the kernel has no stream for any of it: there was none free, or it
-// was given up just now, with the run that had it first. Who was asked for by pid is not offered
-// again.
+// It writes to something, and the kernel has no stream for any of it, as there was none free, or
+// one that it had was given up just now, with the run that had it first. Who was asked for by pid
+// is not offered again.
 bool Recorder::lacks_streams(const tw_start& start) const {
     if ((start.flags & TW_START_BY_PID) != 0) return false;
     bool wanted = false;
+    bool has_one = false;
     for (const tw_file& file : start.files) {
         if (file.kind == TW_KIND_NONE || file.kind == TW_KIND_NULL) continue;
-        if (file.slot != TW_NO_SLOT && capture_.adopt(file)) return false;
+        if (file.slot != TW_NO_SLOT && !capture_.adopt(file)) return true;
         wanted = true;
+        has_one = has_one || file.slot != TW_NO_SLOT;
     }
-    return wanted;
+    return wanted && !has_one;
 }
 
 void Recorder::on_start(const tw_start& start) {
     // Told to a daemon that was killed before it could say so.
     if (runs_.contains(start.run)) return;
-    auto described = registry_.describe(start_facts(start));
+    auto described = registry_.describe(
+        start_facts(start), [this](const std::string& id) -> std::optional<ContainerInfo> {
+            auto stored = store_.load(id);
+            if (!stored) return std::nullopt;
+            return std::move(*stored);
+        });
     if (!described) {
         reject(start);
         capture_.forget_run(start);
@@ -236,6 +228,11 @@ void Recorder::add_stream(Run& run, Source source) {
                       source_name(source), static_cast<int>(TW_STREAMS));
         return;
     }
+    if (!capture_.adopt(file)) {
+        spdlog::error("{}: {} is not captured: the kernel knows it no more", describe(known),
+                      source_name(source));
+        return;
+    }
     if (by_slot_[file.slot] != nullptr) {
         spdlog::warn(
             "{}: {} is a file that another container writes to as well; it is in that "
@@ -278,6 +275,7 @@ void Recorder::on_skipped(std::uint32_t slot, std::uint64_t stream, const Stream
 }
 
 bool Recorder::pass_time(std::uint64_t now) {
+    release_rejected();
     bool waits = false;
     for (auto& [key, run] : runs_) {
         // For it time has not come so far.
@@ -388,14 +386,18 @@ void Recorder::hand_on_streams(std::uint64_t key, Run& run, const StreamsLook& l
             const auto source = static_cast<Source>(index);
             StreamCounters& counters = heir.log->info().streams[index];
             stream->move_to(source, heir.number, heir.merger->input(source), counters);
+            // The line that has ended there is in no checkpoint that is looked at once the stream
+            // is the other run's.
+            run.merger->flush();
+            flush(*run.log);
             heir.merger->watch(source, stream->assembler());
             spdlog::info("{}: {} has ended: {} is in this log from here on",
                          describe(heir.log->info()), describe(run.log->info()),
                          source_name(source));
             // First: a daemon that is killed in between finds it to be the old run's.
             if (heir.checkpoint) {
-                auto saved = heir.checkpoint->save(source, stream->assembler().next(), counters,
-                                                   stream->splitter());
+                auto saved = heir.checkpoint->save(std::array{Checkpoint::Stream{
+                    source, stream->assembler().next(), counters, stream->splitter()}});
                 if (!saved) spdlog::error("{}", saved.error().message());
             }
             capture_.hand_on(stream->file(), other);
@@ -515,12 +517,16 @@ void Recorder::restore() {
             }
         }
     }
-    for (auto& [run, found] : former) restore(std::move(found.first), std::move(found.second));
+    for (auto& [run, found] : former) {
+        tell_still_at_work();
+        restore(std::move(found.first), std::move(found.second));
+    }
 }
 
-void Recorder::abandon_unknown() {
-    capture_.abandon_unknown(
-        [this](std::uint64_t run) { return runs_.contains(run) || unwanted_.contains(run); });
+void Recorder::abandon_unknown(std::uint64_t before) {
+    capture_.abandon_unknown([this, before](std::uint64_t run) {
+        return run >= before || runs_.contains(run) || unwanted_.contains(run);
+    });
 }
 
 bool Recorder::records(std::uint32_t pid) const {
@@ -546,20 +552,25 @@ std::shared_ptr<ContainerLog> Recorder::restore_log(ContainerInfo info, std::uin
 void Recorder::restore(ContainerInfo info, Checkpoint checkpoint) {
     const std::string title = describe(info);
     const Checkpoint::Head head = checkpoint.head();
-    for (const tw_file& file : head.start.files) {
-        if (file.slot != TW_NO_SLOT && !capture_.adopt(file)) {
-            spdlog::error("{}: the kernel knows its streams no more", title);
-            return;
-        }
+    const auto is_gone = [this](const tw_file& file) {
+        return file.slot != TW_NO_SLOT && !capture_.adopt(file);
+    };
+    const auto& files = head.start.files;
+    if (std::any_of(std::begin(files), std::end(files), is_gone) &&
+        std::all_of(std::begin(files), std::end(files), [&](const tw_file& file) {
+            return file.slot == TW_NO_SLOT || is_gone(file);
+        })) {
+        spdlog::error("{}: the kernel knows its streams no more", title);
+        return;
     }
     const std::string directory = layout::container_directory(store_.path(), info.id);
     const auto log = restore_log(std::move(info), head.run);
     const bool another_run = log.use_count() > 1;
-    auto in_log = positions_in_log(directory, head.run, log->recovery());
-    if (!in_log) {
-        spdlog::error("{}: {}", title, in_log.error().message());
+    auto ahead = look_ahead(directory, saved_run(checkpoint), log->recovery());
+    if (!ahead) {
+        spdlog::error("{}: {}", title, ahead.error().message());
         // The checkpoint tells what was in it for sure.
-        in_log.emplace();
+        ahead.emplace();
     }
     Run& run = runs_[head.start.run];
     run.start = head.start;
@@ -579,13 +590,12 @@ void Recorder::restore(ContainerInfo info, Checkpoint checkpoint) {
         StreamCounters& counters = log->info().streams[index];
         // Each checkpoint has what was counted when it was saved; of two runs' the later one holds.
         if (!another_run || progress.bytes > counters.bytes) progress.apply_to(counters);
-        run.streams[index]->resume((*in_log)[index], progress.done, run.checkpoint->begun(source));
-        if ((*in_log)[index] <= progress.done) continue;
-        counters.bytes += (*in_log)[index] - progress.done;
-        if (auto counted = count_gaps(directory, head.run, source, progress.done, counters);
-            !counted) {
-            spdlog::error("{}: {}", title, counted.error().message());
-        }
+        const LogAhead::Stream& found = ahead->streams[index];
+        run.streams[index]->resume(found.in_log, progress.done, run.checkpoint->begun(source));
+        if (found.in_log <= progress.done) continue;
+        counters.bytes += found.in_log - progress.done;
+        counters.lost += found.lost;
+        counters.gaps += found.gaps;
     }
     watch(run);
     spdlog::info("{}: captured on, after a daemon that ended without a word", title);
@@ -604,6 +614,7 @@ void Recorder::set_log_options(LogWriter::Options options) {
     for (const auto& [id, known] : logs_) {
         const auto log = known.lock();
         if (log == nullptr || !log->is_open()) continue;
+        tell_still_at_work();
         // Its writer knows of bytes that it could not write.
         if (log->has_pending()) {
             spdlog::warn(
@@ -652,13 +663,16 @@ void Recorder::save_checkpoint(Run& run) {
     // What a full disk has cost has no entry yet: the next daemon finds the gap by itself.
     if (!run.checkpoint || run.log->dropped_bytes() > 0) return;
     const ContainerInfo& info = run.log->info();
+    std::vector<Checkpoint::Stream> streams;
     for (const Source source : {Source::stdout_, Source::stderr_}) {
         const auto index = static_cast<std::size_t>(source);
         const auto& stream = run.streams[index];
         if (stream == nullptr) continue;
-        auto saved = run.checkpoint->save(source, stream->assembler().next(), info.streams[index],
-                                          stream->splitter());
-        if (!saved) spdlog::error("{}: {}", describe(info), saved.error().message());
+        streams.push_back(
+            {source, stream->assembler().next(), info.streams[index], stream->splitter()});
+    }
+    if (auto saved = run.checkpoint->save(streams); !saved) {
+        spdlog::error("{}: {}", describe(info), saved.error().message());
     }
 }
 

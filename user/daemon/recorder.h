@@ -88,7 +88,8 @@ class Recorder : public CaptureSink {
     // Takes up the runs of a daemon that ended without finishing them. Before anything is drained.
     void restore();
     // Gives back to the kernel what no run here stands for, so that Capture::seed finds it anew.
-    void abandon_unknown();
+    // before: of the runs that began earlier; later ones may not have been told yet.
+    void abandon_unknown(std::uint64_t before);
     // Whether that process has a run already.
     [[nodiscard]] bool records(std::uint32_t pid) const;
     // A container could not be recorded: Capture::seed will offer it again. Asking takes it back.
@@ -131,6 +132,7 @@ class Recorder : public CaptureSink {
     void restore(ContainerInfo info, Checkpoint checkpoint);
     [[nodiscard]] bool lacks_streams(const tw_start& start) const;
     void reject(const tw_start& start);
+    void release_rejected();
     void save(ContainerLog& log);
     void save_owed();
     void flush(ContainerLog& log);
@@ -158,6 +160,7 @@ class Recorder : public CaptureSink {
     std::map<std::string, std::weak_ptr<ContainerLog>> logs_;  // by container id
     std::map<std::string, ContainerInfo> unsaved_;   // by id: container.json could not be written
     std::map<std::uint64_t, tw_start> unwanted_;     // runs that nobody asked for, until they end
+    std::vector<tw_file> rejected_;                  // of such runs, to be given back
     std::set<std::shared_ptr<ContainerLog>> owing_;  // ended, with gaps that are not written yet
     bool wants_seed_ = false;
     std::array<StreamRecorder*, TW_STREAMS> by_slot_{};

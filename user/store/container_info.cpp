@@ -71,6 +71,7 @@ ContainerInfo info_from(const json& value) {
     info.labels = value.value("labels", info.labels);
     info.log_attributes = value.value("log_attributes", info.log_attributes);
     info.tty = value.value("tty", false);
+    if (value.contains("owner")) read_number(value, "owner", info.owner.emplace());
     read_number(value, "init_pid", info.init_pid);
     read_number(value, "run", info.run);
     info.from_start = value.value("from_start", false);
@@ -108,7 +109,7 @@ LogEnd log_end_from_json(const json& value) {
 }
 
 std::string to_json(const ContainerInfo& info) {
-    const json value = {
+    json value = {
         {"id", info.id},
         {"name", info.name},
         {"image", info.image},
@@ -130,6 +131,7 @@ std::string to_json(const ContainerInfo& info) {
         {"state", state_name(info.state)},
         {"streams",
          {{"stdout", counters_json(info.streams[0])}, {"stderr", counters_json(info.streams[1])}}}};
+    if (info.owner) value["owner"] = *info.owner;
     // A name need not be UTF-8, JSON must be.
     return value.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
 }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -52,6 +53,8 @@ struct ContainerInfo {
     // What the container's own log options make attributes of its entries.
     std::map<std::string, std::string> log_attributes;
     bool tty = false;
+    // The user whose container it is: nobody else's runs go into its log, but root's.
+    std::optional<std::uint32_t> owner;
     std::uint32_t init_pid = 0;  // as the host sees it
     std::uint32_t run = 0;       // which start of the container this is, from 1
     bool from_start = false;     // capture began before the run's first instruction
