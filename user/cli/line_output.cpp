@@ -74,7 +74,8 @@ class RawOutput : public LineOutput {
     }
     void print(const PrintedLog& log, const Damage& damage) override {
         Missing& missing = missing_[log.owner.message_prefix];
-        missing.bytes += damage.lost_bytes();
+        // What a file that shrank had has been read.
+        if (damage.kind != Damage::Kind::shrunk) missing.bytes += damage.bytes;
         ++missing.places;
     }
     void pause() override { finish(); }
