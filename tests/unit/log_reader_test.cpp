@@ -23,6 +23,7 @@
 #include "store/container_info.h"
 #include "store/gzip.h"
 #include "store/removal.h"
+#include "temp_directory.h"
 
 using namespace twinlog;
 namespace fs = std::filesystem;
@@ -804,4 +805,54 @@ TEST_CASE("following a writer that rotates all the time", "[log_reader]") {
     }
     writer.join();
     CHECK((text == expected));
+}
+
+// Each four bytes of the line's parts say that a frame of that length begins or ends there.
+TEST_CASE("a tail is right behind a torn end, though lines were made to look like entries",
+          "[log_reader]") {
+    const auto lengths = [](std::uint32_t length, std::size_t size) {
+        std::string text;
+        while (text.size() < size) {
+            for (const int shift : {24, 16, 8, 0})
+                text += static_cast<char>(length >> shift & 0xffU);
+        }
+        return text;
+    };
+    // So that the bytes are at the same places in each entry: each is 16 KiB long.
+    constexpr std::size_t entry_size = 16384;
+    const auto entry_of = [](const std::string& line) {
+        std::string frame;
+        docker_local::append(Entry{.time_ns = 1'700'000'000'000'000'000,
+                                   .line = line,
+                                   .run = 1,
+                                   .position = 1ULL << 27U,
+                                   .writer = Writer{100, 100, "app", 1}},
+                             frame);
+        return frame;
+    };
+    const std::size_t overhead = entry_of(std::string(16000, 'x')).size() - 16000;
+    const std::size_t parts = 1024 + 6144;
+    const std::string line =
+        lengths(256, 1024) + lengths(2048, 6144) + lengths(983'040, entry_size - overhead - parts);
+    const std::string entry = entry_of(line);
+    REQUIRE(entry.size() == entry_size);
+    std::string file;
+    for (int i = 0; i < 300; ++i) file += entry;
+    file.resize(file.size() - 40);
+    const TempDirectory directory;
+    std::ofstream(directory / "container-cached.log", std::ios::binary) << file;
+    ReadOptions options;
+    options.tail = 5;
+    auto reader = LogReader::open(directory / "", options);
+    REQUIRE(reader);
+    std::size_t entries = 0;
+    for (;;) {
+        const auto step = reader->next();
+        REQUIRE(step);
+        if (*step == LogReader::Step::end) break;
+        if (*step != LogReader::Step::entry) continue;
+        CHECK(reader->entry().line == line);
+        ++entries;
+    }
+    CHECK(entries == 5);
 }

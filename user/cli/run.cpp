@@ -34,6 +34,7 @@ struct Arguments {
     std::string overload = "gap";
     bool finish = false;
     int max_file = 5;
+    std::string label_limit = "1g";
     std::vector<std::string> formats = {"local"};
     bool compress = true;
     std::string pods;
@@ -133,6 +134,12 @@ Result<DaemonOptions> to_options(const Arguments& arguments) {
         return fail("--max-file", "max-file cannot be less than 1");
     }
     options.log.max_file = arguments.max_file;
+    auto label_limit = parse_decimal_size(arguments.label_limit);
+    if (!label_limit) {
+        return fail("--label-limit " + arguments.label_limit, label_limit.error().message(),
+                    "for example 1g, or 0");
+    }
+    options.log.label_limit = *label_limit;
     if (auto added = add_formats(arguments, options.log); !added) return pass_on(std::move(added));
     if (auto added = add_retention(arguments, options.log); !added) {
         return pass_on(std::move(added));
@@ -223,6 +230,13 @@ CLI::App* add_command(CLI::App& app, Arguments& arguments) {
             "The maximum number of files of a log; if rotation makes one more, the oldest is "
             "removed")
         ->type_name("N")
+        ->capture_default_str();
+    command
+        ->add_option("--label-limit", arguments.label_limit,
+                     "How large a log may become because its container has the labels "
+                     "twinlog.max-size and twinlog.max-file, which are as --max-size and "
+                     "--max-file, each file counted; 0: no larger than others")
+        ->type_name("SIZE")
         ->capture_default_str();
     command
         ->add_option("--format", arguments.formats,

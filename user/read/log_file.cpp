@@ -127,6 +127,7 @@ void LogFile::seek(std::uint64_t position) {
     begin_ = end_ = 0;
     position_ = position;
     skipping_from_.reset();
+    effort_ = {};
 }
 
 // Whether the file is shorter than what was read of it. A store that recovers from a crash cuts off
@@ -225,11 +226,20 @@ Status LogFile::seek_tail(Tail& tail) {
     lead_ = {};
     const bool is_before = tail.is_full() && !tail.is_done();
     Lead all{std::numeric_limits<std::uint64_t>::max(), tail.open()};
-    const Result<std::uint64_t> start = gzip_ ? find_tail_forward(tail) : find_tail(tail);
+    Result<std::optional<std::uint64_t>> start = std::nullopt;
+    if (!gzip_) {
+        const Tail fresh = tail;
+        start = find_tail(tail);
+        if (start && !*start) tail = fresh;
+    }
+    if (start && !*start) {
+        lead_ = {};
+        start = find_tail_forward(tail);
+    }
     if (!start) return fail(start.error());
     if (is_before) lead_ = std::move(all);
     // Fewer than wanted: from the very beginning, so that damage there is told, too.
-    seek(tail.is_full() ? *start : 0);
+    seek(tail.is_full() ? **start : 0);
     return {};
 }
 
@@ -242,7 +252,8 @@ bool LogFile::take(Tail& tail, const Entry& entry, std::uint64_t from, std::size
 }
 
 // Twice through the file: a compressed one has no way back.
-Result<std::uint64_t> LogFile::find_tail_forward(Tail& tail) {
+Result<std::optional<std::uint64_t>> LogFile::find_tail_forward(Tail& tail) {
+    seek(0);
     TailMemory memory(tail);
     for (;;) {
         const Result<Step> step = next(Ending::complete);
@@ -260,7 +271,9 @@ Result<std::uint64_t> LogFile::find_tail_forward(Tail& tail) {
     return start;
 }
 
-Result<std::uint64_t> LogFile::find_tail(Tail& tail) {
+// None: behind damage there is so much that looks like entries that they cannot be told apart from
+// behind.
+Result<std::optional<std::uint64_t>> LogFile::find_tail(Tail& tail) {
     const Result<std::uint64_t> length = size();
     if (!length) return fail(length.error());
 
@@ -303,8 +316,8 @@ Result<std::uint64_t> LogFile::find_tail(Tail& tail) {
             } else {
                 std::copy_n(view(from, from + head.size()).data(), head.size(), head.data());
             }
-            if (std::string_view(head.data(), head.size()) == view(trailer, at) &&
-                effort_.allows(size)) {
+            if (std::string_view(head.data(), head.size()) == view(trailer, at)) {
+                if (!effort_.allows(size)) return std::nullopt;
                 loaded = load(from, at);
                 if (!loaded) return fail(loaded.error());
                 if (!*loaded) break;

@@ -119,8 +119,8 @@ class LogFile {
     Result<std::size_t> read_at(std::uint64_t position, char* to, std::size_t size);
     Result<std::uint64_t> size() const;
     bool take(Tail& tail, const Entry& entry, std::uint64_t from, std::size_t size);
-    Result<std::uint64_t> find_tail(Tail& tail);
-    Result<std::uint64_t> find_tail_forward(Tail& tail);
+    Result<std::optional<std::uint64_t>> find_tail(Tail& tail);
+    Result<std::optional<std::uint64_t>> find_tail_forward(Tail& tail);
     // Before a tail: only pieces of lines that go on in it are wanted.
     struct Lead {
         std::uint64_t end = 0;  // in the file

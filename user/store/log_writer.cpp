@@ -2,15 +2,14 @@
 #include "store/log_writer.h"
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <utility>
 
-#include "base/byte_size.h"
 #include "base/escape.h"
 #include "format/attributes.h"
 #include "format/docker_local.h"
 #include "store/layout.h"
+#include "store/log_limits.h"
 #include "store/pod_path.h"
 
 namespace twinlog {
@@ -23,49 +22,6 @@ constexpr mode_t pods_mode = 0755;  // as the kubelet's; the files themselves ar
 constexpr std::size_t compared_tail = 2 * LogWriter::batch_limit;
 // From so many bytes on workers are asked.
 constexpr std::size_t shared_batch = std::size_t{32} << 10U;
-
-struct Limits {
-    std::int64_t max_size = 0;
-    int max_file = 1;
-};
-
-// What a container may ask for itself.
-Limits limits_of(const LogWriter::Options& options, const LogOwner& owner,
-                 std::vector<std::string>& notes) {
-    Limits limits{options.max_size, options.max_file};
-    const auto refuse = [&notes](const std::string& key, const std::string& value) {
-        notes.push_back("label " + key + "=" + escape_for_terminal(value) +
-                        " is no such limit: passed over");
-    };
-    if (const auto label = owner.labels.find("twinlog.max-size"); label != owner.labels.end()) {
-        const auto size = parse_decimal_size(label->second);
-        const bool unlimited = label->second == "-1";
-        if (unlimited && options.max_size > 0) {
-            notes.push_back(
-                "label twinlog.max-size=-1 is passed over: no container may have a log without "
-                "limit where the host has one; name a size, or run with --max-size -1");
-        } else if (unlimited) {
-            limits.max_size = 0;
-        } else if (size && *size > 0 && std::in_range<std::int64_t>(*size)) {
-            limits.max_size = static_cast<std::int64_t>(*size);
-        } else {
-            refuse(label->first, label->second);
-        }
-    }
-    if (const auto label = owner.labels.find("twinlog.max-file"); label != owner.labels.end()) {
-        constexpr int most = 1000;
-        const std::string& text = label->second;
-        int count = 0;
-        const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), count);
-        if (error == std::errc{} && stop == text.data() + text.size() && count > 0 &&
-            count <= most) {
-            limits.max_file = count;
-        } else {
-            refuse(label->first, text);
-        }
-    }
-    return limits;
-}
 
 std::string attributes_of(const LogWriter::Options& options, const LogOwner& owner) {
     std::map<std::string, std::string> attributes = owner.attributes;
@@ -90,7 +46,9 @@ Status make_parents(const std::string& root, const std::string& path) {
 Result<std::unique_ptr<LogWriter>> LogWriter::open(FileSystem& files, const std::string& directory,
                                                    const Options& options, const LogOwner& owner) {
     std::unique_ptr<LogWriter> writer(new LogWriter());
-    const Limits limits = limits_of(options, owner, writer->notes_);
+    const LogLimits limits =
+        limits_of(owner, {.max_size = options.max_size, .max_file = options.max_file},
+                  options.label_limit, writer->notes_);
     Options mine = options;
     mine.max_size = limits.max_size;
     mine.max_file = limits.max_file;
