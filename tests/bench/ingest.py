@@ -4,6 +4,7 @@ Nobody's log rotates, and nothing may be lost."""
 import concurrent.futures
 import contextlib
 import dataclasses
+import os
 import time
 
 from common import Unavailable, daemon, say, streams
@@ -95,6 +96,7 @@ def run(logger, load, printers, dockerd, scaled):
             watched["twinlog"] = [twinlog.process.pid]
         # Not all the shims: looking at a hundred would be work beside the work.
         waited_for = [pids[0] for pids in watched.values()]
+        os.sync()  # what the one before has left for the disk slows down whoever comes next
         wait_until_idle(*waited_for)
         before = {who: sum(map(cpu_seconds, pids)) for who, pids in watched.items()}
         count = scaled(load.count) // len(printers)
