@@ -48,7 +48,7 @@ constexpr std::chrono::milliseconds busy_tick{5};
 constexpr std::uint32_t warm_step = 256;  // pages
 constexpr std::chrono::seconds warm_at_most{1};
 
-// Between two walks of all tasks for containers that found no room.
+// Between two walks of all tasks for containers that found no room, if the first one did not help.
 constexpr std::chrono::seconds search_pause{10};
 
 // Whoever has very many files open must not keep the recorder from its work.
@@ -129,7 +129,8 @@ struct Capture::Impl : RingFill {
     Pass pass;
     bool pass_open = false;
     bool busy = true;
-    std::uint64_t starts_lost = 0;  // that were looked for
+    std::uint64_t starts_lost = 0;   // that were looked for
+    std::uint64_t searched_for = 0;  // the last time
     std::chrono::steady_clock::time_point next_search;
     std::vector<tw_end> next_ends;
     bool taken_over = false;
@@ -669,13 +670,15 @@ bool Capture::drain(CaptureSink& sink) {
     impl.busy =
         impl.pass.end != impl.pass.begin || !impl.pass.ends.empty() || !impl.next_ends.empty();
     impl.close_pass(sink);
-    const std::uint64_t lost = impl.programs->bss->starts_lost;
+    const std::uint64_t lost = impl.programs->bss->starts_lost - impl.starts_lost;
     const auto now = std::chrono::steady_clock::now();
-    if (lost != impl.starts_lost && now >= impl.next_search) {
+    if (lost > 0 && (now >= impl.next_search || lost < impl.searched_for)) {
         spdlog::error("{} containers' starts found no room on their way here; looking for them",
-                      lost - impl.starts_lost);
-        // Where there still is no room, that is counted again.
-        impl.starts_lost = lost;
+                      lost);
+        // Where there still is no room, that is counted again: of thousands that are found at once
+        // fewer each time, where all streams are in use as many.
+        impl.starts_lost += lost;
+        impl.searched_for = lost;
         impl.next_search = now + search_pause;
         if (auto seeded = seed(); !seeded) spdlog::error("{}", seeded.error().message());
     }
