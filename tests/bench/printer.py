@@ -39,6 +39,12 @@ class Printer:
         self.order(*order, **options)
         return self.report()
 
+    def empty_log(self):
+        """What whoever logs has written so far: a file that grew on would be made of memory that the next
+        one to be measured would have had."""
+        for log in self.logs():
+            os.truncate(log, 0)
+
     def hang_up(self):
         """The container ends when it has done what it was told."""
         self.orders.close()
@@ -58,6 +64,10 @@ class DockerPrinter(Printer):
     def shim(self):
         """The process that reads the container's pipes."""
         return parent(int(self.docker("inspect", "-f", "{{.State.Pid}}", self.container).stdout))
+
+    def logs(self):
+        directory = self.docker.container_directory(self.container)
+        return [*directory.glob("*-json.log"), *directory.glob("local-logs/container.log")]
 
     def end(self):
         self.hang_up()
@@ -123,6 +133,9 @@ class PodmanPrinter(Printer):
     def shim(self):
         file = self.podman("inspect", "-f", "{{.ConmonPidFile}}", self.container).stdout.decode().strip()
         return int(pathlib.Path(file).read_text())
+
+    def logs(self):
+        return list(self.podman.directory.rglob("ctr.log"))
 
     def close(self):
         self.podman.close()
