@@ -192,7 +192,8 @@ static int run_messages(int argc, char** argv) {
     return 0;
 }
 
-/* Only where stdout is a socket: one call that names a million buffers, nearly all of them empty. */
+/* Only where stdout is a socket: one call that names a million buffers, nearly all of them empty.
+ */
 static int run_buffers(int argc, char** argv) {
     (void)argc, (void)argv;
     enum { MOST = 1024 }; /* UIO_MAXIOV */
@@ -212,9 +213,13 @@ static int run_buffers(int argc, char** argv) {
 }
 
 const struct writer_case move_cases[] = {
-    {"sendfile", "", run_sendfile},       {"splice", "", run_splice},
-    {"splice-pipe", "", run_splice_pipe}, {"tee", "", run_tee},
-    {"vmsplice", "", run_vmsplice},       {"copy-file-range", "", run_copy_file_range},
-    {"messages", "", run_messages},       {"buffers", "", run_buffers},
+    {"sendfile", "", run_sendfile},
+    {"splice", "", run_splice},
+    {"splice-pipe", "", run_splice_pipe},
+    {"tee", "", run_tee},
+    {"vmsplice", "", run_vmsplice},
+    {"copy-file-range", "", run_copy_file_range},
+    {"messages", "", run_messages},
+    {"buffers", "", run_buffers},
     {NULL, NULL, NULL},
 };
