@@ -28,6 +28,16 @@ class Log {
         }
         REQUIRE(writer_->flush());
     }
+    void piece(std::uint32_t run, std::int32_t ordinal, bool last) {
+        writer_->append(Entry{.source = Source::stdout_,
+                              .time_ns = now_ns,
+                              .line = "123456789",
+                              .partial = Partial{"a line", ordinal, last},
+                              .run = run,
+                              .position = positions_[0]});
+        positions_[0] += last ? line_bytes : line_bytes - 1;
+        REQUIRE(writer_->flush());
+    }
     void gap(std::uint32_t run, std::uint64_t bytes) {
         writer_->append(Entry{.source = Source::stdout_,
                               .time_ns = now_ns,
@@ -103,5 +113,17 @@ TEST_CASE("log ahead: the end of a line that had begun is not taken for known", 
     log.write(Source::stdout_, 1, 300);
     // All of it had come in, and nothing of it was in the log.
     saved.streams[0] = {3100, 100};
+    CHECK(log.look(saved).streams[1].in_log == 10);
+}
+
+TEST_CASE("log ahead: what stands between the pieces of a line is not passed over", "[log_ahead]") {
+    Log log;
+    log.write(Source::stdout_, 1, 10);
+    log.piece(1, 1, false);
+    SavedRun saved{.run = 1, .since_ns = log.now_ns, .streams = {}};
+    saved.streams[0] = {109, 109};
+    log.write(Source::stderr_, 1, 1);
+    log.piece(1, 2, true);
+    log.write(Source::stdout_, 1, 255);
     CHECK(log.look(saved).streams[1].in_log == 10);
 }

@@ -1,6 +1,8 @@
 #include "daemon/log_ahead.h"
 
 #include <algorithm>
+#include <optional>
+#include <string_view>
 
 #include "format/entry.h"
 #include "read/log_reader.h"
@@ -41,6 +43,9 @@ Result<Part> read_last(std::uint64_t entries, const std::string& directory, cons
     if (!reader) return pass_on(std::move(reader));
     Part part;
     std::uint64_t counted = 0;
+    // By Source: the line that the part begins with, if it has several pieces. Between those that
+    // stand far before all the rest the reader passes over what the other stream has.
+    std::array<std::optional<std::string>, 2> first_lines;
     for (;;) {
         const auto step = reader->next();
         if (!step) return fail(step.error());
@@ -49,7 +54,11 @@ Result<Part> read_last(std::uint64_t entries, const std::string& directory, cons
         const Entry& entry = reader->entry();
         ++part.ahead.read;
         if (!entry.gap) ++counted;
-        part.is_enough = part.is_enough || is_known(entry, saved);
+        auto& first_line = first_lines.at(static_cast<std::size_t>(entry.source));
+        const std::string_view line = entry.partial ? entry.partial->id : std::string_view();
+        if (!first_line) first_line = line;
+        const bool may_stand_before = entry.partial && line == *first_line;
+        part.is_enough = part.is_enough || (!may_stand_before && is_known(entry, saved));
         add(entry, saved, part.ahead);
     }
     part.is_enough = part.is_enough || counted < entries;  // or the whole log
