@@ -25,7 +25,7 @@ TEST_CASE("a container's labels make its log no larger than the host allows", "[
         CHECK(asked("500", "21", 10'000) == 2'000);
         REQUIRE(notes.size() == 1);
         CHECK(notes[0].find("21 files of 500 bytes") != std::string::npos);
-        CHECK(notes[0].find("--label-limit") != std::string::npos);
+        CHECK(notes[0].find("--max-by-label") != std::string::npos);
     }
     SECTION("more than a number can tell") {
         CHECK(asked("9000000000000000000", "1000", UINT64_MAX - 1) == 2'000);

@@ -34,7 +34,7 @@ struct Arguments {
     std::string overload = "gap";
     bool finish = false;
     int max_file = 5;
-    std::string label_limit = "1g";
+    std::string max_by_label = "1g";
     std::vector<std::string> formats = {"local"};
     bool compress = true;
     std::string pods;
@@ -134,12 +134,12 @@ Result<DaemonOptions> to_options(const Arguments& arguments) {
         return fail("--max-file", "max-file cannot be less than 1");
     }
     options.log.max_file = arguments.max_file;
-    auto label_limit = parse_decimal_size(arguments.label_limit);
-    if (!label_limit) {
-        return fail("--label-limit " + arguments.label_limit, label_limit.error().message(),
+    auto max_by_label = parse_decimal_size(arguments.max_by_label);
+    if (!max_by_label) {
+        return fail("--max-by-label " + arguments.max_by_label, max_by_label.error().message(),
                     "for example 1g, or 0");
     }
-    options.log.label_limit = *label_limit;
+    options.log.max_by_label = *max_by_label;
     if (auto added = add_formats(arguments, options.log); !added) return pass_on(std::move(added));
     if (auto added = add_retention(arguments, options.log); !added) {
         return pass_on(std::move(added));
@@ -232,7 +232,7 @@ CLI::App* add_command(CLI::App& app, Arguments& arguments) {
         ->type_name("N")
         ->capture_default_str();
     command
-        ->add_option("--label-limit", arguments.label_limit,
+        ->add_option("--max-by-label", arguments.max_by_label,
                      "How large a log may become because its container has the labels "
                      "twinlog.max-size and twinlog.max-file, which are as --max-size and "
                      "--max-file, each file counted; 0: no larger than others")

@@ -62,7 +62,7 @@ LogLimits limits_of(const LogOwner& owner, const LogLimits& host, std::uint64_t 
     notes.push_back("labels twinlog.max-size and twinlog.max-file are passed over: " +
                     std::to_string(limits.max_file) + " files of " +
                     format_grouped(static_cast<std::uint64_t>(limits.max_size)) +
-                    " bytes are more than --label-limit of `twinlog run` allows (" +
+                    " bytes are more than --max-by-label of `twinlog run` allows (" +
                     format_grouped(most) + ")");
     return host;
 }

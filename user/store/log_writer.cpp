@@ -48,7 +48,7 @@ Result<std::unique_ptr<LogWriter>> LogWriter::open(FileSystem& files, const std:
     std::unique_ptr<LogWriter> writer(new LogWriter());
     const LogLimits limits =
         limits_of(owner, {.max_size = options.max_size, .max_file = options.max_file},
-                  options.label_limit, writer->notes_);
+                  options.max_by_label, writer->notes_);
     Options mine = options;
     mine.max_size = limits.max_size;
     mine.max_file = limits.max_file;

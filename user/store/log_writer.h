@@ -25,9 +25,9 @@ class LogWriter {
  public:
     // As Docker's log options; moby daemon/logger/local/config.go has the defaults.
     struct Options {
-        std::int64_t max_size = 20LL * 1024 * 1024;           // bytes; 0 or less: never rotate
-        int max_file = 5;                                     // with 1, a full file is thrown away
-        std::uint64_t label_limit = std::uint64_t{1} << 30U;  // limits_of()'s
+        std::int64_t max_size = 20LL * 1024 * 1024;            // bytes; 0 or less: never rotate
+        int max_file = 5;                                      // with 1, a full file is thrown away
+        std::uint64_t max_by_label = std::uint64_t{1} << 30U;  // limits_of()'s
         // Formats besides the local one; the limits hold for each. Live as long as the program.
         std::vector<const LogFormat*> copies = {};
         std::string pods = {};  // root of the CRI layout; made if it is not there
