@@ -62,18 +62,17 @@ def compare(bench, twinlog, driver, lines):
         bench.figures.compare("reading", f"{number(count)} lines of {LINE} B, {what}", "s",
                               (f"docker logs, {driver}", base), ("twinlog logs", mine),
                               panel=f"reading, {what}" if what in ("all", "--tail 100") else None)
-    measure_bytes(bench.figures, docker, twinlog, printer.container, driver, count)
+    measure_bytes(bench.figures, twinlog, printer, driver, count)
     printer.close()
 
 
-def measure_bytes(figures, docker, twinlog, container, driver, count):
+def measure_bytes(figures, twinlog, printer, driver, count):
     """What a line takes on disk, in each format."""
-    theirs = docker.container_directory(container)
-    theirs /= "local-logs/container.log" if driver == "local" else f"{container}-json.log"
+    [theirs] = printer.logs()
     figures.fact("reading", f"a line of {LINE} B, in dockerd's file", "B", driver, [theirs.stat().st_size / count])
     if driver != "local":
         return  # ours is the same beside any driver
-    ours = twinlog.directory(container) / "container-cached.log"
+    ours = twinlog.directory(printer.container) / "container-cached.log"
     sizes = {"twinlog": ours.stat().st_size}
     with tempfile.TemporaryDirectory(prefix="twinlog-bench-") as directory:
         for name in ("json-file", "cri", "raw"):

@@ -75,7 +75,7 @@ void place_logs(Input& input) {
     for (const LogFormat* format : formats()) {
         for (const LogPlace& place : format->places(owner)) {
             check_relative(place.path);
-            check_relative(place.otherwise);
+            if (!place.otherwise.empty()) check_relative(place.otherwise);
         }
     }
 }

@@ -15,9 +15,8 @@ namespace twinlog {
 // A run and, by Source, how far its checkpoint has come, which was saved for both at once.
 struct SavedRun {
     struct Stream {
-        std::uint64_t done = 0;  // position up to which it was recorded
-        std::uint64_t begun =
-            0;  // where the line begins that was not complete; done if there is none
+        std::uint64_t done = 0;   // position up to which it was recorded
+        std::uint64_t begun = 0;  // of the line that was not complete; done if there is none
     };
     std::uint32_t run = 0;
     std::int64_t since_ns = 0;  // Unix time of its start
