@@ -124,6 +124,7 @@ void Recorder::open_late(const std::shared_ptr<ContainerLog>& log) {
         capture_.may_skip(key, log->retained_bytes());
         // What it is to say is saved with the next commit.
         if (!run.checkpoint) make_checkpoint(run);
+        touch(run);
     }
 }
 
@@ -146,7 +147,7 @@ void Recorder::reject(const tw_start& start) {
 // Not before all that was told is heard: a run that comes next may have the same file.
 void Recorder::release_rejected() {
     for (const tw_file& file : std::exchange(rejected_, {})) {
-        const bool in_use = file.slot != TW_NO_SLOT && by_slot_[file.slot] != nullptr;
+        const bool in_use = file.slot != TW_NO_SLOT && by_slot_[file.slot].stream != nullptr;
         if (!in_use) capture_.release(file);
     }
 }
@@ -198,6 +199,7 @@ void Recorder::on_start(const tw_start& start) {
     }
     Run& run = runs_[start.run];
     run.start = start;
+    touch(run);
     run.log = open_log(std::move(info), start);
     run.merger = std::make_unique<EntryMerger>(*run.log);
     ContainerInfo& known = run.log->info();
@@ -233,7 +235,7 @@ void Recorder::add_stream(Run& run, Source source) {
                       source_name(source));
         return;
     }
-    if (by_slot_[file.slot] != nullptr) {
+    if (by_slot_[file.slot].stream != nullptr) {
         spdlog::warn(
             "{}: {} is a file that another container writes to as well; it is in that "
             "container's log only",
@@ -244,7 +246,7 @@ void Recorder::add_stream(Run& run, Source source) {
     run.streams[index] = std::make_unique<StreamRecorder>(file, from_start, source, run.number,
                                                           run.merger->input(source), counters);
     run.merger->watch(source, run.streams[index]->assembler());
-    by_slot_[file.slot] = run.streams[index].get();
+    by_slot_[file.slot] = {run.streams[index].get(), &run};
 }
 
 void Recorder::watch(const Run& run) {
@@ -257,47 +259,61 @@ void Recorder::watch(const Run& run) {
 }
 
 void Recorder::on_data(const tw_data& record, std::string_view captured) {
-    StreamRecorder* stream = by_slot_[record.slot];
-    if (stream == nullptr || stream->file().stream != record.stream) return;
-    stream->record(record, captured);
+    const auto& [recorder, run] = by_slot_[record.slot];
+    if (recorder == nullptr || recorder->file().stream != record.stream) return;
+    touch(*run);
+    recorder->record(record, captured);
 }
 
 void Recorder::on_settled(std::uint32_t slot, std::uint64_t stream, const StreamEnds& ends) {
-    StreamRecorder* recorder = by_slot_[slot];
+    const auto& [recorder, run] = by_slot_[slot];
     if (recorder == nullptr || recorder->file().stream != stream) return;
+    touch(*run);
     recorder->settle(ends);
 }
 
 void Recorder::on_skipped(std::uint32_t slot, std::uint64_t stream, const StreamEnds& ends) {
-    StreamRecorder* recorder = by_slot_[slot];
+    const auto& [recorder, run] = by_slot_[slot];
     if (recorder == nullptr || recorder->file().stream != stream) return;
+    touch(*run);
     recorder->skip(ends);
+}
+
+void Recorder::touch(Run& run) {
+    if (!std::exchange(run.active, true)) active_.push_back(&run);
+}
+
+// Older ones first: two of a container have one log.
+const std::vector<Recorder::Run*>& Recorder::active_runs() {
+    std::sort(active_.begin(), active_.end(),
+              [](const Run* a, const Run* b) { return a->start.run < b->start.run; });
+    return active_;
 }
 
 bool Recorder::pass_time(std::uint64_t now) {
     release_rejected();
     bool waits = false;
-    for (auto& [key, run] : runs_) {
+    for (Run* run : active_runs()) {
         // For it time has not come so far.
-        if (is_behind(key)) continue;
-        for (const auto& stream : run.streams) {
+        if (is_behind(run->start.run)) continue;
+        for (const auto& stream : run->streams) {
             if (stream == nullptr || !stream->assembler().waits()) continue;
             stream->assembler().tick(now);
             waits = true;
         }
-        if (!run.merger->waits()) continue;
-        run.merger->release(now);
+        if (!run->merger->waits()) continue;
+        run->merger->release(now);
         waits = true;
     }
     return waits;
 }
 
 bool Recorder::anybody_stuck(std::uint64_t now) const {
-    return std::any_of(runs_.begin(), runs_.end(), [this, now](const auto& run) {
+    return std::any_of(active_.begin(), active_.end(), [this, now](const Run* run) {
         const bool stuck = std::any_of(
-            run.second.streams.begin(), run.second.streams.end(),
+            run->streams.begin(), run->streams.end(),
             [now](const auto& s) { return s != nullptr && s->assembler().is_stuck(now); });
-        return stuck && !is_behind(run.first);
+        return stuck && !is_behind(run->start.run);
     });
 }
 
@@ -317,9 +333,9 @@ bool Recorder::peek_at(StreamRecorder& stream, const StreamEnds& ends, const Str
 }
 
 void Recorder::look_at_stuck(const StreamsLook& look) {
-    for (auto& [key, run] : runs_) {
-        if (is_behind(key)) continue;
-        for (const auto& stream : run.streams) {
+    for (Run* run : active_runs()) {
+        if (is_behind(run->start.run)) continue;
+        for (const auto& stream : run->streams) {
             if (stream == nullptr || !stream->assembler().is_stuck(look.at)) continue;
             const StreamEnds ends = look.ends_of(stream->file());
             stream->confirm_peek(ends);
@@ -401,7 +417,9 @@ void Recorder::hand_on_streams(std::uint64_t key, Run& run, const StreamsLook& l
                 if (!saved) spdlog::error("{}", saved.error().message());
             }
             capture_.hand_on(stream->file(), other);
+            by_slot_[stream->file().slot].run = &heir;
             heir.streams[index] = std::move(stream);
+            touch(heir);
             break;
         }
     }
@@ -446,7 +464,7 @@ void Recorder::close_run(Run& run) {
     }
     for (const auto& stream : run.streams) {
         if (stream == nullptr) continue;
-        by_slot_[stream->file().slot] = nullptr;
+        by_slot_[stream->file().slot] = {};
         capture_.release(stream->file());
     }
     capture_.forget_run(run.start);
@@ -481,6 +499,7 @@ void Recorder::finish(const std::vector<std::uint64_t>& runs, const StreamsLook&
         const std::weak_ptr<ContainerLog> log = run->second.log;
         const std::string id = run->second.log->info().id;
         const bool forget = is_worthless(run->second);
+        std::erase(active_, &run->second);
         runs_.erase(run);
         if (!log.expired()) continue;
         logs_.erase(id);
@@ -574,6 +593,7 @@ void Recorder::restore(ContainerInfo info, Checkpoint checkpoint) {
     }
     Run& run = runs_[head.start.run];
     run.start = head.start;
+    touch(run);
     run.number = head.run;
     run.log = log;
     run.checkpoint = std::move(checkpoint);
@@ -637,6 +657,7 @@ void Recorder::finish_all(const StreamsLook& look) {
         finish_run(key, run, look);
         close_run(run);
     }
+    active_.clear();
     runs_.clear();
     pay_debts();
     for (const auto& log : owing_) {
@@ -646,7 +667,7 @@ void Recorder::finish_all(const StreamsLook& look) {
 }
 
 void Recorder::flush() {
-    for (auto& [key, run] : runs_) flush(*run.log);
+    for (const Run* run : active_) flush(*run->log);
 }
 
 void Recorder::pay_debts() {
@@ -659,9 +680,12 @@ void Recorder::pay_debts() {
     });
 }
 
-void Recorder::save_checkpoint(Run& run) {
+// Whether it says what the log says.
+bool Recorder::save_checkpoint(Run& run) {
+    // open_late() makes one.
+    if (!run.checkpoint) return true;
     // What a full disk has cost has no entry yet: the next daemon finds the gap by itself.
-    if (!run.checkpoint || run.log->dropped_bytes() > 0) return;
+    if (run.log->dropped_bytes() > 0) return false;
     const ContainerInfo& info = run.log->info();
     std::vector<Checkpoint::Stream> streams;
     for (const Source source : {Source::stdout_, Source::stderr_}) {
@@ -671,13 +695,25 @@ void Recorder::save_checkpoint(Run& run) {
         streams.push_back(
             {source, stream->assembler().next(), info.streams[index], stream->splitter()});
     }
-    if (auto saved = run.checkpoint->save(streams); !saved) {
-        spdlog::error("{}: {}", describe(info), saved.error().message());
-    }
+    auto saved = run.checkpoint->save(streams);
+    if (!saved) spdlog::error("{}: {}", describe(info), saved.error().message());
+    return saved.has_value();
+}
+
+// Nothing of it waits, for its other end, for the other stream or for its file.
+bool Recorder::is_at_rest(const Run& run) {
+    return !holds_last_copy(run) && !run.log->has_pending() && run.log->dropped_bytes() == 0 &&
+           std::none_of(run.streams.begin(), run.streams.end(), [](const auto& stream) {
+               return stream != nullptr && stream->assembler().waits();
+           });
 }
 
 void Recorder::save_checkpoints() {
-    for (auto& [key, run] : runs_) save_checkpoint(run);
+    std::erase_if(active_, [](Run* run) {
+        const bool saved = save_checkpoint(*run);
+        run->active = !saved || !is_at_rest(*run);
+        return !run->active;
+    });
 }
 
 bool Recorder::holds_last_copy(const Run& run) {
@@ -688,8 +724,8 @@ bool Recorder::holds_last_copy(const Run& run) {
 }
 
 bool Recorder::holds_last_copy() const {
-    return std::any_of(runs_.begin(), runs_.end(),
-                       [](const auto& item) { return holds_last_copy(item.second); });
+    return std::any_of(active_.begin(), active_.end(),
+                       [](const Run* run) { return holds_last_copy(*run); });
 }
 
 void Recorder::let_go(Run& run) {
@@ -700,7 +736,7 @@ void Recorder::let_go(Run& run) {
 }
 
 void Recorder::let_go() {
-    for (auto& [key, run] : runs_) let_go(run);
+    for (Run* run : active_runs()) let_go(*run);
 }
 
 bool Recorder::secure(std::uint64_t key, bool let_go) {

@@ -115,6 +115,11 @@ class Recorder : public CaptureSink {
         std::array<std::unique_ptr<StreamRecorder>, 2> streams;  // by Source; none: no such stream
         std::array<StreamEnds, 2> looked;  // by Source: at the last ended_runs()
         std::uint64_t ended_at = 0;        // CLOCK_BOOTTIME ns; 0: running
+        bool active = false;               // is in active_
+    };
+    struct Slot {
+        StreamRecorder* stream = nullptr;  // none: nobody records it
+        Run* run = nullptr;                // that has it
     };
 
     enum class Copy : std::uint8_t { any, whole };
@@ -133,12 +138,15 @@ class Recorder : public CaptureSink {
     [[nodiscard]] bool lacks_streams(const tw_start& start) const;
     void reject(const tw_start& start);
     void release_rejected();
+    void touch(Run& run);
+    const std::vector<Run*>& active_runs();
     void save(ContainerLog& log);
     void save_owed();
     void flush(ContainerLog& log);
     static bool holds_last_copy(const Run& run);
     static void let_go(Run& run);
-    static void save_checkpoint(Run& run);
+    static bool save_checkpoint(Run& run);
+    static bool is_at_rest(const Run& run);
     // What is known of its streams is older than what the kernel counts.
     [[nodiscard]] bool is_behind(std::uint64_t run) const {
         return capture_.spills() && capture_.waits_in_spill(run);
@@ -155,7 +163,10 @@ class Recorder : public CaptureSink {
     Selection& selection_;
     LogWriter::Options log_options_;
     Throttle* throttle_;
-    std::map<std::uint64_t, Run> runs_;                        // by tw_start::run
+    std::map<std::uint64_t, Run> runs_;  // by tw_start::run
+    // Of these, whatever is not known to be in its file, its checkpoint included: a pass is for
+    // them only, as of thousands of containers few write at a time.
+    std::vector<Run*> active_;
     std::uint64_t kept_last_ = 0;                              // that keep_files() has done
     std::map<std::string, std::weak_ptr<ContainerLog>> logs_;  // by container id
     std::map<std::string, ContainerInfo> unsaved_;   // by id: container.json could not be written
@@ -163,7 +174,7 @@ class Recorder : public CaptureSink {
     std::vector<tw_file> rejected_;                  // of such runs, to be given back
     std::set<std::shared_ptr<ContainerLog>> owing_;  // ended, with gaps that are not written yet
     bool wants_seed_ = false;
-    std::array<StreamRecorder*, TW_STREAMS> by_slot_{};
+    std::array<Slot, TW_STREAMS> by_slot_{};
     std::size_t ending_ = 0;
 };
 
