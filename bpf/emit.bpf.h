@@ -6,6 +6,7 @@
  *    although maybe behind it, or will never come. */
 #pragma once
 
+#include "place.bpf.h"
 #include "stream.bpf.h"
 
 extern int bpf_probe_read_user_dynptr(const struct bpf_dynptr *ptr, u32 off, u32 size,
@@ -13,7 +14,6 @@ extern int bpf_probe_read_user_dynptr(const struct bpf_dynptr *ptr, u32 off, u32
 
 enum {
 	UIO_MAXIOV = 1024,	/* include/uapi/linux/uio.h */
-	PID_NS_LEVELS = 64,	/* more than MAX_PID_NS_LEVEL, 32, and a power of two */
 	MAX_RW_COUNT = 0x7ffff000,	/* include/linux/fs.h */
 	/* Of one call, which may name a million of them: half a millisecond, with preemption off. Programs
 	 * that send in batches have some ten a message. */
@@ -210,15 +210,11 @@ static __always_inline bool may_copy(struct allowance *left, const struct tw_str
 	return true;
 }
 
-/* Bytes went out of the file, if it is a stream's, and nobody can be seen to get them. */
-static __always_inline void taken_unseen(struct file *file, u64 length)
+/* Bytes went out of the stream, and nobody can be seen to get them. */
+static __always_inline void taken_unseen(const struct tw_stream *stream, u64 length)
 {
-	struct tw_stream stream;
-
-	if (!find_stream(file, END_READ, &stream))
-		return;
-	note_reader(&stream, false);
-	emit_hole(&stream, TW_READ, length, TW_REASON_ZERO_COPY);
+	note_reader(stream, false);
+	emit_hole(stream, TW_READ, length, TW_REASON_ZERO_COPY);
 }
 
 /* Next buffer of the list. */

@@ -65,7 +65,7 @@ static __always_inline int finished_read(struct kiocb *request, long ret)
 	call = compat ? compat_call((u32)regs->orig_ax) : native_call(regs->orig_ax);
 	if (call.end != END_READ)
 		return 0;
-	moved(&stream, call, compat ? (u32)regs->cx : regs->si, compat ? (u32)regs->dx : regs->dx, ret,
+	moved(file, &stream, call, compat ? (u32)regs->cx : regs->si, compat ? (u32)regs->dx : regs->dx, ret,
 	      compat);
 	return 0;
 }

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "aio.bpf.h"
-#include "emit.bpf.h"
+#include "claims.bpf.h"
 #include "message.bpf.h"
 #include "syscalls.bpf.h"
 #include "warm.bpf.h"
@@ -15,19 +15,23 @@
 static __always_inline void taken_by_splice(struct task_struct *task, u32 fd, bool vmsplice, u64 length)
 {
 	struct file *file = task_file(task, fd);
+	struct tw_stream stream;
 
 	/* fs/splice.c: it goes by the file's mode, and writing comes first. */
-	if (file && !(vmsplice && (BPF_CORE_READ(file, f_mode) & FMODE_WRITE)))
-		taken_unseen(file, length);
+	if (!file || (vmsplice && (BPF_CORE_READ(file, f_mode) & FMODE_WRITE)))
+		return;
+	if (find_stream(file, END_READ, &stream) && may_have_taken(file, &stream, length))
+		taken_unseen(&stream, length);
 }
 
 /* That nobody can write any more a reader is told by 0, of a terminal by EIO. Asking for nothing gives
  * nothing, whatever is there, and a list of buffers may be empty. */
-static __always_inline void note_end(const struct tw_stream *stream, struct call call, u64 count)
+static __always_inline void note_end(struct file *file, const struct tw_stream *stream, struct call call,
+				     u64 count)
 {
 	struct tw_state *state;
 
-	if (call.way != WAY_BUFFER || !count)
+	if (call.way != WAY_BUFFER || !count || !is_at_end(file))
 		return;
 	state = state_of(stream);
 	if (state)
@@ -35,14 +39,14 @@ static __always_inline void note_end(const struct tw_stream *stream, struct call
 }
 
 /* What one call put into the stream or took out of it, or that a reader was told of the end. */
-static __always_inline void moved(const struct tw_stream *stream, struct call call, u64 base, u64 count,
-				  long ret, bool compat)
+static __always_inline void moved(struct file *file, const struct tw_stream *stream, struct call call,
+				  u64 base, u64 count, long ret, bool compat)
 {
 	u32 type = call.end == END_READ ? TW_READ : TW_DATA;
 
 	if (call.end == END_READ) {
 		if (ret <= 0) {
-			note_end(stream, call, count);
+			note_end(file, stream, call, count);
 			return;
 		}
 		note_reader(stream, true);
@@ -100,7 +104,9 @@ static __always_inline int finished_call(struct pt_regs *regs, long ret, u64 nr,
 	file = task_file(task, (u32)fd);
 	if (!file || !find_stream(file, call.end, &stream))
 		return 0;
-	moved(&stream, call, base, count, ret, compat);
+	if (call.end == END_READ && ret > 0 && !may_have_taken(file, &stream, ret))
+		return 0;
+	moved(file, &stream, call, base, count, ret, compat);
 	return 0;
 }
 

@@ -51,6 +51,7 @@ struct pipe_buffer {
 struct pipe_inode_info {
 	unsigned int head, tail;
 	unsigned int ring_size;
+	unsigned int writers;
 	struct pipe_buffer *bufs;
 };
 
@@ -140,6 +141,15 @@ struct signal_struct {
 	} live;
 };
 
+struct seccomp_filter {
+	struct notification *notif;	/* who answers calls for the kernel */
+	struct seccomp_filter *prev;
+};
+
+struct seccomp {
+	struct seccomp_filter *filter;
+};
+
 struct mnt_namespace;
 
 struct nsproxy {
@@ -159,6 +169,7 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct pid *thread_pid;
 	struct css_set *cgroups;
+	struct seccomp seccomp;
 	char comm[TW_COMM];
 };
 

@@ -141,7 +141,7 @@ TW_ASSERT(sizeof(struct tw_start) == 696, "tw_start has no hidden padding");
 
 /* Version of all that is declared here, and of what the programs do with it: raise it with each change
  * that a daemon would misread which takes over maps and programs of another one. */
-#define TW_LAYOUT 4
+#define TW_LAYOUT 5
 
 /* Value of `about`. */
 struct tw_about {
@@ -217,8 +217,8 @@ struct tw_state {
 	u32 reader_seen;	/* reads bring the bytes, writes only their heads */
 	u32 at_end;		/* a reader was told that no more comes, and nothing came since */
 	u32 ended;		/* its run has ended: the file is another run's if it comes again */
-	u32 pad0;
-	u64 pad1;
+	u32 guarded;		/* its readers are outside of the container: see claims.bpf.h */
+	u64 place;		/* where the container's processes are: see place.bpf.h */
 	u64 consumed;		/* of `reserved`, what the daemon has taken */
 	u64 pad2[7];
 };

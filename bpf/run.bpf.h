@@ -1,6 +1,7 @@
 /* A container's run: from the first exec in its cgroup or pid namespace to the end of that process. */
 #pragma once
 
+#include "place.bpf.h"
 #include "stream.bpf.h"
 
 /* Seeding walks all tasks several times: first to mark, so that an exec of an old container's child
@@ -12,45 +13,6 @@ enum seed_pass {
 	SEED_OTHERS,
 	SEED_PID,
 };
-
-/* A container id has 64 hex digits; with the NUL that is what a leaf name must have at least. */
-#define ID_NAME_SIZE 65
-
-static __always_inline struct kernfs_node *cgroup_parent(struct kernfs_node *kn)
-{
-	struct kernfs_node___parent *old = (void *)kn;
-
-	if (bpf_core_field_exists(kn->__parent))
-		return BPF_CORE_READ(kn, __parent);
-	return (void *)BPF_CORE_READ(old, parent);
-}
-
-static __always_inline struct kernfs_node *v1_cgroup(struct css_set *set, u64 subsystem)
-{
-	struct cgroup_subsys_state *css = NULL;
-
-	bpf_probe_read_kernel(&css, sizeof(css), (void *)set + bpf_core_field_offset(set->subsys) +
-						 subsystem * sizeof(css));
-	return css ? BPF_CORE_READ(css, cgroup, kn) : NULL;
-}
-
-/* The cgroup that names the container: version 2 where the task has a group there, else version 1's
- * memory or pids group. */
-static __always_inline struct kernfs_node *task_cgroup(struct task_struct *task)
-{
-	struct css_set *set = BPF_CORE_READ(task, cgroups);
-	struct kernfs_node *kn = BPF_CORE_READ(set, dfl_cgrp, kn), *v1 = NULL;
-
-	if (cgroup_parent(kn))
-		return kn;
-	if (bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
-		v1 = v1_cgroup(set, bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id));
-	if (v1 && cgroup_parent(v1))
-		return v1;
-	if (bpf_core_enum_value_exists(enum cgroup_subsys_id, pids_cgrp_id))
-		v1 = v1_cgroup(set, bpf_core_enum_value(enum cgroup_subsys_id, pids_cgrp_id));
-	return v1 && cgroup_parent(v1) ? v1 : kn;
-}
 
 /* A runtime's own helpers run in the container's cgroup before its program does, and on exec'ing
  * themselves as well (runc makes a copy of its binary first). They still see the files that their
@@ -64,35 +26,6 @@ static __always_inline bool has_own_root(struct task_struct *task)
 static __always_inline bool is_being_made(struct task_struct *task)
 {
 	return BPF_CORE_READ(task, flags) & PF_FORKNOEXEC;
-}
-
-struct task_place {
-	struct kernfs_node *cgroup;
-	u64 cgroup_key;
-	u64 pidns_key;
-	u64 reaper;	/* tw_run::reaper */
-	u32 level;
-	u32 ns_pid;
-	bool long_name;
-};
-
-static __always_inline void find_place(struct task_struct *task, struct task_place *place)
-{
-	char name[TW_CGROUP_NAME];
-	struct pid *pid = BPF_CORE_READ(task, thread_pid);
-	struct kernfs_node *cgroup = task_cgroup(task);
-	struct upid *upid;
-
-	place->level = BPF_CORE_READ(pid, level);
-	upid = (void *)pid + bpf_core_field_offset(struct pid, numbers) +
-	       (u64)place->level * bpf_core_type_size(struct upid);
-	place->ns_pid = BPF_CORE_READ(upid, nr);
-	place->pidns_key = TW_PLACE_PIDNS | BPF_CORE_READ(upid, ns, ns.inum);
-	place->reaper = BPF_CORE_READ(upid, ns, child_reaper, start_boottime);
-	place->cgroup = cgroup;
-	place->cgroup_key = BPF_CORE_READ(cgroup, id);
-	place->long_name = bpf_probe_read_kernel_str(name, sizeof(name),
-						     BPF_CORE_READ(cgroup, name)) >= ID_NAME_SIZE;
 }
 
 /* The ring's lock gives up where another CPU, itself kept from running, holds it for long
@@ -135,7 +68,7 @@ static __always_inline bool announce_run(struct task_struct *task, struct task_p
 	}
 	for (int i = 0; i < 2; i++) {
 		describe_file(task, i + 1, &start->files[i]);
-		register_stream(&start->files[i], run);
+		register_stream(&start->files[i], run, members_of(place), flags & TW_START_AT_EXEC);
 		init.slots[i] = start->files[i].slot;
 	}
 	bpf_map_update_elem(&inits, &pid, &init, BPF_ANY);

@@ -193,7 +193,7 @@ static __always_inline bool has_ended(struct tw_stream *stream)
 
 /* Makes the described file a stream of the run, or finds that it is one already. Leaves TW_NO_SLOT
  * where it can't or must not be one. */
-static __always_inline void register_stream(struct tw_file *file, u64 run)
+static __always_inline void register_stream(struct tw_file *file, u64 run, u64 place, bool guarded)
 {
 	struct tw_stream stream = { .sb = file->sb, .ino = file->ino, .generation = file->generation };
 	struct tw_stream *known;
@@ -219,6 +219,8 @@ static __always_inline void register_stream(struct tw_file *file, u64 run)
 	__builtin_memset(state, 0, sizeof(*state));
 	state->written = file->unread;
 	state->run = run;
+	state->place = place;
+	state->guarded = guarded;
 	state->id = stream.id;
 	__sync_fetch_and_or(&stream_types, type_bit(file->type << S_IFMT_SHIFT));
 	if (bpf_map_update_elem(&streams, &key, &stream, BPF_ANY)) {

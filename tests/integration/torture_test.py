@@ -49,6 +49,9 @@ WAYS = {
     "far_segments": ("json-file", (), ("writer", "far-segments")),
     "claimed_writes_exchanged": ("json-file", (), ("writer", "exchanged")),
     "claimed_writes_answered": ("json-file", FREE, ("writer", "answered")),
+    "claimed_reads_exchanged": ("json-file", (), ("writer", "reads-exchanged")),
+    "claimed_reads_answered": ("json-file", FREE, ("writer", "reads-answered")),
+    "claimed_reads_in_the_hosts_namespace": ("json-file", ("--pid=host",), ("writer", "reads-exchanged")),
     "powers": ("json-file", (), ("writer", "powers")),
     "forged": ("local", (), ("writer", "forged")),
     "replaced": ("json-file", (), ("writer", "replaced")),
@@ -293,6 +296,27 @@ class Outsiders(ControlledTestCase):
         puppet.do("say", 1, "and more")
         os.kill(shim, signal.SIGCONT)
         puppet.end()
+        self.assertEqual(self.docker.wait(container), 0)
+        self.compare_ended(container)
+
+    def test_claimed_reads_while_the_reader_is_stuck(self):
+        """Its last lines lie in the pipe when a container claims that their reader was told the end."""
+        puppet = self.puppet()
+        os.mkfifo(f"{puppet.directory}/go")
+        container = self.docker.start("sh", "-c", "echo begin; read go </ctl/go; exec writer reads-exchanged",
+                                      options=("-v", f"{puppet.directory}:/ctl"))
+        follower = self.followed(container)
+        shim = self.shim_of(self.twinlog.info(container)["init_pid"])
+        stop_process(shim)
+        try:
+            with open(f"{puppet.directory}/go", "wb", buffering=0) as go:
+                go.write(b"\n")
+            shown = []
+            while not shown or shown[-1] != b"line 4 before the end\n":
+                shown.append(read_line(follower.stdout))
+                self.assertRegex(shown[-1], b"^line")
+        finally:
+            os.kill(shim, signal.SIGCONT)
         self.assertEqual(self.docker.wait(container), 0)
         self.compare_ended(container)
 
