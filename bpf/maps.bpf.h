@@ -50,6 +50,7 @@ struct {
 struct tw_init {
 	u64 run;
 	u32 slots[2];	/* of its streams, TW_NO_SLOT if none */
+	u64 places[2];	/* its keys in `runs` */
 };
 
 /* First processes of registered runs, by host pid. */

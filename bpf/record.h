@@ -156,6 +156,7 @@ struct tw_about {
 struct tw_run {
 	u64 run;	/* 0: was there before capture began; only seeding may register it */
 	u64 reaper;	/* start time of the pid namespace's init: the number alone is soon used again */
+	u64 ended;	/* its first process has: who comes now begins another run, be this one lingering or not */
 };
 
 struct tw_end {

@@ -41,7 +41,7 @@ static __always_inline bool announce_run(struct task_struct *task, struct task_p
 {
 	struct kernfs_node *kn = place->cgroup;
 	struct tw_start *start;
-	struct tw_init init = { .run = run };
+	struct tw_init init = { .run = run, .places = { key, place->pidns_key } };
 	u32 pid = BPF_CORE_READ(task, tgid);
 
 	if (!RESERVE_EVENT(start)) {
@@ -96,8 +96,9 @@ static __always_inline void consider_run(struct task_struct *task, bool at_exec)
 	}
 	key = place.long_name ? place.cgroup_key : place.pidns_key;
 	known = bpf_map_lookup_elem(&runs, &key);
-	/* Numbers of cgroups do not come again, those of namespaces do and were looked at above. */
-	if (known && place.long_name && (at_exec || known->run))
+	/* Numbers of cgroups do not come again, those of namespaces do and were looked at above. A cgroup may
+	 * be kept for the next run; who is found in it by seeding is one that the last run left. */
+	if (known && place.long_name && (at_exec ? !known->ended : known->run))
 		return;
 	run.run = __sync_fetch_and_add(&next_run, 1);
 	run.reaper = place.reaper;
@@ -146,6 +147,7 @@ static __always_inline int ended_process(struct task_struct *task)
 	u32 pid = task->tgid;
 	struct tw_init *init = bpf_map_lookup_elem(&inits, &pid);
 	struct tw_state *state;
+	struct tw_run *run;
 	struct tw_end *end;
 
 	/* The leader's exit is not the process's while other threads live. */
@@ -155,6 +157,9 @@ static __always_inline int ended_process(struct task_struct *task)
 		state = bpf_map_lookup_elem(&states, &init->slots[i]);
 		if (state && state->run == init->run)
 			state->ended = 1;
+		run = bpf_map_lookup_elem(&runs, &init->places[i]);
+		if (run && run->run == init->run)
+			run->ended = 1;
 	}
 	if (RESERVE_EVENT(end)) {
 		end->type = TW_END;

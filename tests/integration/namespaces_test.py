@@ -1,9 +1,14 @@
 """Who a container is where that is not plain: other namespaces, nested ones, a dockerd that comes back."""
 
+import os
+import pathlib
+import subprocess
+import tempfile
 import unittest
 
 import harness
 from harness import DaemonTestCase, Dockerd, DockerTestCase, wait_until
+from sinks import cgroup_mount
 
 # Numbered lines that bear a name, until a file is there.
 NAMED = 'i=0; until [ -e /stop ]; do i=$((i+1)); echo "$NAME" out $i; echo "$NAME" err $i >&2; usleep 500; done'
@@ -100,6 +105,29 @@ class UserNamespaces(DaemonTestCase):
         self.assertEqual((out, err), self.docker.logs(container))
         self.assertEqual(out.split()[1], b"300000")
         self.assertEqual(self.twinlog.info(container)["name"], name)
+
+
+class KeptCgroup(DaemonTestCase):
+    def test_runs_that_follow_at_once(self):
+        """One group for all runs of a container, and a stdout that somebody else holds: the last run is
+        not over for the daemon when the next one begins."""
+        cgroup = pathlib.Path(cgroup_mount()) / os.urandom(32).hex()
+        cgroup.mkdir()
+        self.addCleanup(remove_cgroup, cgroup)
+        with tempfile.NamedTemporaryFile(prefix="twinlog-kept-") as stdout:
+            for run in range(4):
+                subprocess.run(
+                    ["sh", "-c", f'echo $$ >{cgroup}/cgroup.procs; exec unshare --mount --pid --fork sh -c "$0"',
+                     f"echo run {run}; echo error {run} >&2"],
+                    stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, check=True)
+        self.assertEqual(self.twinlog.whole_logs(cgroup.name),
+                         (b"".join(b"run %d\n" % run for run in range(4)),
+                          b"".join(b"error %d\n" % run for run in range(4))))
+
+
+def remove_cgroup(cgroup):
+    wait_until(lambda: not (cgroup / "cgroup.procs").read_text(), "the cgroup is empty")
+    cgroup.rmdir()
 
 
 class LiveRestore(DaemonTestCase):
