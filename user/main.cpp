@@ -24,6 +24,8 @@ void hold_standard_descriptors() {
 
 }  // namespace
 
+// What could be thrown here is a mistake in how options are declared: to end at once is right.
+// NOLINTNEXTLINE(bugprone-exception-escape)
 int main(int argc, char** argv) {
     hold_standard_descriptors();
     CLI::App app{"Keeps containers' stdout and stderr within reach, whatever their log driver",

@@ -53,8 +53,9 @@ class Convert(unittest.TestCase):
         pieces = [line for line in cri.read_bytes().split(b"\n") if b" stdout P " in line]
         self.assertEqual(len(pieces), 2)  # of the cut line, and of the one without an end
         back, _ = self.convert("cri", "json-file", cri)
+        through_cri = back.read_bytes()  # the next result takes its place
         whole, _ = self.convert("local", "json-file", GOLDEN / "local.log")
-        self.assertEqual(back.read_bytes(), whole.read_bytes())
+        self.assertEqual(through_cri, whole.read_bytes())
 
     def test_many_lines_in_one_entry(self):
         """Other producers of json-file have such; what stands behind a newline is no entry of its own."""
@@ -98,14 +99,17 @@ class Convert(unittest.TestCase):
 
     def test_compressed(self):
         out, _ = self.convert("local", "raw", GOLDEN / "local-rotated.log.gz", "--stream", "stdout")
-        numbers = [int(line) for line in out.read_bytes().split()]
+        whole = out.read_bytes()  # the next result takes its place
+        numbers = [int(line) for line in whole.split()]
         self.assertEqual(numbers, list(range(numbers[0], numbers[0] + len(numbers))))
         torn = self.directory / "torn.gz"
         torn.write_bytes((GOLDEN / "local-rotated.log.gz").read_bytes()[:-300])
         some, said = self.convert("local", "raw", torn, "--stream", "stdout", check=False)
         self.assertEqual(said.returncode, 1)
         self.assertIn(b"cannot be decompressed to its end", said.stderr)
-        self.assertTrue(out.read_bytes().startswith(some.read_bytes()[:20]))
+        beginning = some.read_bytes()
+        self.assertTrue(beginning and whole.startswith(beginning))
+        self.assertLess(len(beginning), len(whole))
 
     def test_pipes(self):
         data = (GOLDEN / "json-file.log").read_bytes()

@@ -3,9 +3,6 @@
 import random
 import re
 import signal
-import subprocess
-import time
-import unittest
 
 import harness
 from harness import DockerTestCase, gap_of
@@ -162,7 +159,9 @@ class Crash(DockerTestCase):
 
     def test_sigterm_leaves_nothing(self):
         own = self.daemon()
+        pins = own.pins()
         self.assertEqual(own.stop(), 0)
+        self.assertFalse(pins.exists())
         left = own("stop", check=False)
         self.assertIn(b"no twinlog daemon runs with this store", left.stderr)
 

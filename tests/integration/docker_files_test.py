@@ -298,6 +298,7 @@ class Identity(DockerTestCase):
     def test_docker_exact(self):
         """`logs --docker-exact` of a file is what dockerd makes of it, odd or not."""
         long = "head -c %d /dev/zero | tr '\\0' x"
+        # The pause sets times apart, which are bounds below.
         script = (f"{long % 16384}; echo; echo a; {long % 40000}; echo; {long % 20000}; echo b >&2; echo end;"
                   f"echo; {long % 20000}; sleep 0.1; echo c >&2; {long % 20000}; printf tail")
         for driver in DRIVERS:

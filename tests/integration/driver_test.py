@@ -57,23 +57,17 @@ class Drivers(DockerTestCase):
         self.assertIn("none", row)
 
     def test_two_hundred_short_containers(self):
-        containers = [self.docker("run", "--network", "none", "--log-driver", "none", "--name", f"short{n}",
-                                  harness.IMAGE, "echo", str(n)) for n in range(200)]
-        self.assertEqual(len(containers), 200)
+        for n in range(200):
+            self.docker("run", "--network", "none", "--log-driver", "none", "--name", f"short{n}", harness.IMAGE,
+                        "echo", str(n))
         for n in range(200):
             self.assertEqual(self.twinlog.whole_logs(f"short{n}"), (f"{n}\n".encode(), b""), f"container {n}")
 
     def test_follow_ends_with_the_container(self):
         container = self.docker.start("sh", "-c", ECHO, **NONE)
-        deadline = 100
-        while True:  # until the daemon has its first byte; a follow of an unknown container fails
-            follower = self.twinlog.follow(container)
-            first = read_line(follower.stdout)
-            if first or not deadline:
-                break
-            follower.communicate()
-            deadline -= 1
-        self.assertEqual(first, b"started\n")
+        self.twinlog.wait_until_known(container)
+        follower = self.twinlog.follow(container)
+        self.assertEqual(read_line(follower.stdout), b"started\n")
         self.docker.exec(container, "echo one >/f")
         self.assertEqual(read_line(follower.stdout), b"got one\n")
         self.docker.tell(container, "echo end >/f")
@@ -143,7 +137,9 @@ class Drivers(DockerTestCase):
         message = re.search(r"^message (\w*Entry)\b", proto.read_text(), re.M).group(1)
         package = re.search(r"^package ([\w.]+);", proto.read_text(), re.M)
         name = f"{package.group(1)}.{message}" if package else message
-        for frame in list(harness.frames(data))[:20]:
+        frames = list(harness.frames(data))
+        self.assertGreater(len(frames), 20)
+        for frame in frames[:20]:
             decoded = subprocess.run(["protoc", f"--proto_path={proto.parent}", f"--decode={name}", str(proto)],
                                      input=frame, capture_output=True, check=True).stdout.decode()
             self.assertIn('source: "stdout"', decoded)
@@ -153,9 +149,7 @@ class Drivers(DockerTestCase):
         # busybox cat sends files without a copy in its memory.
         script = ("head -c 100000 /dev/zero | tr '\\0' x >/file; echo before; cat /file; echo; echo after")
         container = self.docker.run("sh", "-c", script, **NONE)
-        done = self.twinlog("logs", "-f", container)
-        self.assertEqual(done.stdout, b"before\n" + 100000 * b"x" + b"\nafter\n")
-        self.assertEqual(done.stderr, b"")
+        self.assertEqual(self.twinlog.whole_logs(container), (b"before\n" + 100000 * b"x" + b"\nafter\n", b""))
         self.assertEqual(self.twinlog.info(container)["streams"]["stdout"]["lost"], 0)
 
     def test_burst_under_a_dead_remote(self):

@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import os
-import unittest
 
 import harness
 from harness import DockerTestCase, read_line, text_of
@@ -92,7 +91,7 @@ class Churn(DockerTestCase):
 
     def test_frozen_container(self):
         container = self.docker.start("sh", "-c", "i=0; while [ ! -e /stop ]; do i=$((i+1)); echo $i; usleep 1000; done")
-        self.wait_until_known(container)
+        self.twinlog.wait_until_known(container)
         follower = self.twinlog.follow(container)
         for _ in range(3):
             read_line(follower.stdout)
@@ -103,9 +102,6 @@ class Churn(DockerTestCase):
         self.docker.tell(container, "touch /stop")
         self.docker.wait(container)
         self.assertEqual(self.twinlog.whole_logs(container), self.docker.logs(container))
-
-    def wait_until_known(self, container):
-        harness.wait_until((self.twinlog.directory(container) / "container.json").exists, "the first record")
 
     def test_shared_namespaces(self):
         first = self.docker.start("sh", "-c", "echo first; until [ -e /stop ]; do usleep 1000; done")

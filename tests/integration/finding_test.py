@@ -7,7 +7,6 @@ import pty
 import re
 import select
 import subprocess
-import time
 
 import harness
 from harness import DockerTestCase, TWINLOG, read_line
@@ -22,14 +21,12 @@ class Finding(DockerTestCase):
     def started(self, script, *options):
         """The id of a container that runs the script and whose first line is in the store."""
         container = self.docker.start("sh", "-c", script, options=options, **NONE)
-        deadline = time.monotonic() + harness.DEADLINE
-        while time.monotonic() < deadline:  # it takes a moment until the store has it
-            with self.twinlog.follow(container) as follower:
-                line = read_line(follower.stdout)
-                follower.kill()
-            if line:
-                return container
-        self.fail(self.twinlog.state(container))
+        self.twinlog.wait_until_known(container)
+        with self.twinlog.follow(container) as follower:
+            line = read_line(follower.stdout)
+            follower.kill()
+        self.assertTrue(line, self.twinlog.state(container))
+        return container
 
     def ended(self, script, *options):
         """The id of a container that has run the script and is wholly in the store."""

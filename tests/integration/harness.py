@@ -264,6 +264,10 @@ class Twinlog:
                                  f"{done.stderr.decode(errors='replace')}\n{self.state(container)}")
         return done.stdout, done.stderr
 
+    def wait_until_known(self, container):
+        """From then on its log can be read and followed: before, there is no such container."""
+        wait_until((self.directory(container) / "container.json").exists, f"the first record of {container}")
+
     def state(self, container):
         """What a failed test is explained with: the daemon's last words and the store's contents."""
         info = self.directory(container) / "container.json"

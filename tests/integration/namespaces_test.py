@@ -19,17 +19,14 @@ class Namespaces(DockerTestCase):
         ids = [self.docker.start("sh", "-c", NAMED, options=("--pid", "host", "-e", f"NAME=host-{i}", *more))
                for i, more in enumerate(((), ("--init",), ("--cgroupns", "host")))]
         for number, container in enumerate(ids):
-            follower = self.twinlog.follow(container) if self.known(container) else None
+            self.twinlog.wait_until_known(container)
+            follower = self.twinlog.follow(container)
             self.assertEqual(harness.read_line(follower.stdout).split()[0], b"host-%d" % number)
             follower.kill()
             follower.communicate()
             self.docker.tell(container, "touch /stop")
             self.docker.wait(container)
             self.assertEqual(self.twinlog.whole_logs(container), self.docker.logs(container))
-
-    def known(self, container):
-        wait_until((self.twinlog.directory(container) / "container.json").exists, "the first record")
-        return True
 
     def test_restarts(self):
         """The same container, other pipes and another cgroup: one log, runs told apart."""
@@ -140,7 +137,9 @@ class LiveRestore(DaemonTestCase):
 
     def test_dockerd_restarts(self):
         ids = [self.docker.start("sh", "-c", NAMED, options=("-e", f"NAME=live-{i}")) for i in range(3)]
-        followers = [self.twinlog.follow(container) for container in ids if self.known(container)]
+        for container in ids:
+            self.twinlog.wait_until_known(container)
+        followers = [self.twinlog.follow(container) for container in ids]
         for _ in range(2):
             for follower in followers:
                 harness.read_line(follower.stdout)
@@ -159,10 +158,6 @@ class LiveRestore(DaemonTestCase):
             for stream, text in zip(("out", "err"), logged):
                 lines = text.decode().splitlines()
                 self.assertEqual(lines, [f"live-{number} {stream} {i}" for i in range(1, len(lines) + 1)])
-
-    def known(self, container):
-        wait_until((self.twinlog.directory(container) / "container.json").exists, "the first record")
-        return True
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ check_throttle() {
     docker wait flood >/dev/null
     until twinlog logs --store /tmp/throttled -f flood >$work/got.out 2>$work/got.err; do
         grep -q 'No such container' $work/got.err || break
+        kill -0 $daemon || break
     done
     /container/bin/writer flood /none 24 >$work/out 2>$work/err
     compare "throttle/$(grep -c 'is slowed down' $work/throttled)"

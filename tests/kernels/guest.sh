@@ -120,8 +120,13 @@ captured() {
 
 size() { stat -c %s "$1"; }
 
-# compare NAME: what was logged and what was read. Says ok or where they differ.
+# compare NAME: what was logged and what was read. Says ok or where they differ. That both have nothing
+# shows nothing.
 compare() {
+    if [ ! -s $work/out ] && [ ! -s $work/err ]; then
+        tell "result $1 FAILED nothing was read"
+        return
+    fi
     for stream in out err; do
         cmp -s $work/$stream $work/got.$stream && continue
         tell "result $1 FAILED std$stream: $(size $work/got.$stream) of $(size $work/$stream) bytes," \

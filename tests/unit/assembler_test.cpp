@@ -926,6 +926,14 @@ TEST_CASE("a terminal's bytes are what came out of it") {
         CHECK(stream.story() == "one\r\n two");
         CHECK(stream.assembler.held_bytes() == 0);
     }
+    SECTION("what stands behind a read that another one has covered") {
+        stream.read(0, "one\r\n");
+        stream.read(3, "\r\n");
+        stream.settle(4, 5);
+        stream.read(5, "two\r\n");
+        stream.settle(8, 10);
+        CHECK(stream.story() == "one\r\n two\r\n");
+    }
     SECTION("nothing, of a read of nothing") {
         stream.read(0, "");
         CHECK_FALSE(stream.assembler.holds_last_copy());

@@ -51,7 +51,11 @@ class Log {
     LogAhead look(const SavedRun& saved) {
         writer_.reset();
         writer_ = *LogWriter::open(real_file_system(), directory_.path(), {}, {});
-        return *look_ahead(directory_.path(), saved, writer_->recovery());
+        return look(saved, writer_->recovery());
+    }
+    // live: what is known of the live file.
+    LogAhead look(const SavedRun& saved, const Recovery& live) {
+        return *look_ahead(directory_.path(), saved, live);
     }
 
     std::int64_t now_ns = 1'700'000'000 * second;
@@ -103,6 +107,27 @@ TEST_CASE("log ahead: what came behind the checkpoint is found, however much", "
     saved.streams[0] = {1000, 1000};
     CHECK(log.look(saved).streams[0].gaps == 1);
     CHECK(log.look(saved).streams[0].lost == 7);
+}
+
+TEST_CASE("log ahead: a stream that the live file lacks is looked for", "[log_ahead]") {
+    Log log;
+    log.write(Source::stdout_, 1, 10);
+    SavedRun saved{.run = 1, .since_ns = log.now_ns, .streams = {}};
+    saved.streams[0] = {100, 100};
+    log.write(Source::stderr_, 1, 1);
+    // As if it stood in a file that was rotated.
+    CHECK(log.look(saved, {.last_run = 1, .next_positions = {100, 0}}).streams[1].in_log == 10);
+}
+
+TEST_CASE("log ahead: a line that had begun is not known itself", "[log_ahead]") {
+    Log log;
+    log.write(Source::stdout_, 1, 10);
+    SavedRun saved{.run = 1, .since_ns = log.now_ns, .streams = {}};
+    saved.streams[0] = {105, 100};
+    log.write(Source::stderr_, 1, 1);
+    // As many as are read first: they begin with that line.
+    log.write(Source::stdout_, 1, 256);
+    CHECK(log.look(saved).streams[1].in_log == 10);
 }
 
 TEST_CASE("log ahead: the end of a line that had begun is not taken for known", "[log_ahead]") {

@@ -170,6 +170,23 @@ TEST_CASE("an idle log holds up no other", "[log_merger]") {
     CHECK(read(merger) == "-0");
 }
 
+TEST_CASE("a log that says something again is not held up by one that has plenty", "[log_merger]") {
+    const HandStore store;
+    const LineFilter filter;
+    for (const auto* id : {"a", "b"}) store.save(info_of(id, ContainerState::running));
+    for (int i = 0; i < 3000; ++i) store.append("a", "plenty", 10 + i);
+    LogMerger merger;
+    ReadOptions options;
+    options.follow = true;
+    for (const auto* id : {"a", "b"}) merger.add(source(store, id, filter, options));
+    REQUIRE(merger.next() == LogMerger::Step::line);
+    store.append("b", "b1", 5);
+    int before = 1;
+    while (merger.next() == LogMerger::Step::line && merger.source() == 0) ++before;
+    CHECK(merger.line().entry.line == "b1");
+    CHECK(before < 3000);
+}
+
 TEST_CASE("a log that ended goes on when its container starts again", "[log_merger]") {
     const HandStore store;
     const LineFilter filter;

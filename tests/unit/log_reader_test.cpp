@@ -357,6 +357,31 @@ TEST_CASE("since and until in Docker's way", "[log_reader]") {
     CHECK(read(container, {.since_ns = 26, .tail = 3}) == "30 40");
 }
 
+TEST_CASE("since finds what came out of order, without reading all before it", "[log_reader]") {
+    constexpr int lines = 20'000;
+    constexpr int early = 2000;
+    constexpr std::int64_t apart_ns = 100'000;
+    constexpr std::int64_t since_ns = (early + 8000) * apart_ns;
+    const std::string padding(200, 'x');  // so that the place is found by halves
+    const int in_old_file = GENERATE(0, 5000);
+    Container container;
+    std::string old_file;
+    std::string file;
+    std::string wanted;
+    for (int i = 0; i < lines; ++i) {
+        // One is ahead of all others, by nearly as much as may be.
+        const std::int64_t time = (i == early ? early + 9000 : i) * apart_ns;
+        const std::string text = std::to_string(i) + padding;
+        (i < in_old_file ? old_file : file) += line(text, time);
+        if (time < since_ns) continue;
+        if (!wanted.empty()) wanted += ' ';
+        wanted += text;
+    }
+    if (!old_file.empty()) container.append(old_file, 1);
+    container.append(file);
+    CHECK((read(container, {.since_ns = since_ns}) == wanted));
+}
+
 TEST_CASE("a torn end of a running container's log is no damage", "[log_reader]") {
     Container container;
     const std::string torn = line("torn");

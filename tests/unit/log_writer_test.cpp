@@ -18,6 +18,7 @@
 
 #include "base/workers.h"
 #include "format/docker_local.h"
+#include "format/raw.h"
 #include "real_files.h"
 #include "store/layout.h"
 #include "temp_directory.h"
@@ -359,6 +360,12 @@ TEST_CASE("log writer: recovery knows run and positions", "[log_writer]") {
         piece.run = 2;
         piece.partial = Partial{"id", 1, false};
         writer->append(piece);
+        REQUIRE(writer->flush());
+    }
+    {
+        // Where the other stream was belongs to the run before.
+        auto writer = log.open();
+        CHECK(writer->recovery().next_positions == std::array<std::uint64_t, 2>{10, 0});
         Entry gap = entry_of("", 50, Source::stderr_);
         gap.run = 2;
         gap.gap = Gap{7, GapReason::ring_full};
@@ -372,7 +379,9 @@ TEST_CASE("log writer: recovery knows run and positions", "[log_writer]") {
     }
     // The live file was begun a moment ago.
     fs::rename(log.path(0), log.path(1));
-    CHECK(log.open()->recovery().last_run == 2);
+    const auto begun = log.open();
+    CHECK(begun->recovery().last_run == 2);
+    CHECK(begun->recovery().next_positions == std::array<std::uint64_t, 2>{10, 57});
 }
 
 TEST_CASE("log writer: a full disk costs what is told, to the byte", "[log_writer]") {
@@ -603,6 +612,22 @@ TEST_CASE("log writer: copies are the same whoever writes them", "[log_writer]")
             CHECK(files == alone);
         }
     }
+}
+
+TEST_CASE("log writer: a copy whose lines are all alike is not written twice", "[log_writer]") {
+    Log log;
+    LogWriter::Options options;
+    options.copies = {&raw_format()};
+    {
+        const auto writer = log.open(options);
+        // More than is compared to find the place where a copy goes on.
+        for (std::uint64_t i = 0; i < 5000; ++i) writer->append(entry_of("y", 2 * i));
+        REQUIRE(writer->flush());
+    }
+    const std::string copy = contents_of(log.directory / "stdout.log");
+    CHECK(copy.size() == 10'000);
+    REQUIRE(log.open(options)->flush());
+    CHECK(contents_of(log.directory / "stdout.log") == copy);
 }
 
 TEST_CASE("log writer: no copy is ever ahead of the cached log", "[log_writer]") {

@@ -122,6 +122,11 @@ TEST_CASE("a copy out of a pipe counts while nobody has read since") {
     CHECK_FALSE(fed.recorder.wants_peek({.written = 8, .read = 8}));
     // What was read and not recorded yet comes first.
     CHECK_FALSE(fed.recorder.wants_peek({.written = 8, .read = 2, .unread = 6}));
+    // Of what has gone on already nothing is left to be copied.
+    Fed later(TW_KIND_PIPE);
+    later.recorder.resume(8, 8, {});
+    CHECK_FALSE(later.recorder.wants_peek(looked));
+    CHECK(later.recorder.wants_peek({.written = 9, .read = 0, .unread = 9}));
     fed.write(0, "12345678");
     fed.recorder.peeked(looked, "12345678", 2000);
     SECTION("nobody has") {

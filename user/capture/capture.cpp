@@ -372,7 +372,7 @@ void Capture::Impl::settle(CaptureSink& sink, std::uint32_t slot, const StreamEn
         const auto lock = backlog->lock();
         const std::uint64_t run = state(slot).run;
         if (backlog->spill().waits(run)) {
-            const SpillSettled settled{.at_end = ends.at_end,
+            const SpillSettled settled{.at_end = ends.at_end ? std::uint16_t{1} : std::uint16_t{0},
                                        .slot = slot,
                                        .stream = stream,
                                        .written = ends.written,

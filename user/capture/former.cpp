@@ -2,6 +2,7 @@
 
 #include <bpf/bpf.h>
 
+#include <array>
 #include <cerrno>
 #include <string>
 
@@ -16,7 +17,7 @@ Result<std::optional<FormerDaemon>> find_former(Pins& pins) {
     // Of another layout it may be larger.
     struct {
         tw_about about;
-        char more[256];
+        std::array<char, 256> more;
     } found{};
     const std::uint32_t zero = 0;
     const UniqueFd about_map(bpf_obj_get(pins.path("about").c_str()));

@@ -12,9 +12,9 @@ namespace {
 
 // Opens the object with whose it is.
 void begin(const PrintedLog& log, std::string& out) {
-    out += "{\"container\":\"";
+    out += R"({"container":")";
     append_json_text(log.id, JsonStyle::library, out);
-    out += "\",\"name\":\"";
+    out += R"(","name":")";
     append_json_text(log.name, JsonStyle::library, out);
     out += '"';
 }
@@ -35,7 +35,7 @@ void append_number(std::string_view key, std::uint64_t value, std::string& out) 
 }
 
 void append_writer(const Writer& writer, std::string& out) {
-    out += ",\"writer\":{\"pid\":" + std::to_string(writer.pid);
+    out += R"(,"writer":{"pid":)" + std::to_string(writer.pid);
     append_number("tid", writer.tid, out);
     if (writer.ns_pid != 0) append_number("container_pid", writer.ns_pid, out);
     append_text("comm", writer.comm, out);
@@ -60,7 +60,7 @@ void append_json_line(const PrintedLog& log, const Line& line, std::string& out)
     const Entry& entry = line.entry;
     begin(log, out);
     append_text("stream", source_name(entry.source), out);
-    out += ",\"time\":\"";
+    out += R"(,"time":")";
     append_rfc3339_nano(entry.time_ns, out);
     out += '"';
     if (entry.gap) {

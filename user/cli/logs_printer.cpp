@@ -212,7 +212,7 @@ void LogsPrinter::append_visible_bytes(Source source, std::string_view bytes) {
     cut = text.substr(text.size() - waits);
     text.remove_suffix(waits);
     scratch_.clear();
-    for (std::size_t end; (end = text.find('\n')) != std::string_view::npos;) {
+    for (std::size_t end = 0; (end = text.find('\n')) != std::string_view::npos;) {
         std::string_view line = text.substr(0, end);
         text.remove_prefix(end + 1);
         const bool returns = line.ends_with('\r');

@@ -394,7 +394,7 @@ void Recorder::hand_on_streams(std::uint64_t key, Run& run, const StreamsLook& l
         for (auto& [other, heir] : runs_) {
             if (other == key) continue;
             const auto& files = heir.start.files;
-            const auto named = std::find_if(
+            const auto* const named = std::find_if(
                 std::begin(files), std::end(files),
                 [&](const tw_file& file) { return file.stream == stream->file().stream; });
             const auto index = static_cast<std::size_t>(named - std::begin(files));

@@ -32,7 +32,7 @@ class CriEncoder : public EntryEncoder {
         // Producers of other formats may store many lines in one entry. Here a newline ends one,
         // and what follows could be made to look like an entry of another time.
         std::string_view rest = entry.line;
-        for (std::size_t end; (end = rest.find('\n')) != std::string_view::npos;) {
+        for (std::size_t end = 0; (end = rest.find('\n')) != std::string_view::npos;) {
             append_line(entry, " F ", rest.substr(0, end), out);
             rest.remove_prefix(end + 1);
         }

@@ -19,7 +19,7 @@ std::vector<MissingEnd> missing_ends(const LogEnds& ends, const LogProgress& rea
                                      bool from_start) {
     const auto may_tell = [&](std::size_t source) { return from_start || read[source].known; };
     std::vector<MissingEnd> missing;
-    const auto last =
+    const auto* const last =
         std::find_if(ends.begin(), ends.end(), [](const LogEnd& end) { return end.last; });
     if (last == ends.end()) return missing;
     const auto last_source = static_cast<std::size_t>(last - ends.begin());

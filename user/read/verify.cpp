@@ -101,10 +101,10 @@ class Draft {
             }
         }
         // Its owner, its mode and its age are the log's.
-        const timespec times[2] = {old.st_atim, old.st_mtim};
+        const std::array<timespec, 2> times = {old.st_atim, old.st_mtim};
         if (::fchown(last.get(), old.st_uid, old.st_gid) != 0 ||
-            ::fchmod(last.get(), old.st_mode & 07777U) != 0 || ::futimens(last.get(), times) != 0 ||
-            ::fsync(last.get()) != 0) {
+            ::fchmod(last.get(), old.st_mode & 07777U) != 0 ||
+            ::futimens(last.get(), times.data()) != 0 || ::fsync(last.get()) != 0) {
             return fail_errno(draft_, "writing it");
         }
         if (::rename(draft_.c_str(), path_.c_str()) != 0) return fail_errno(path_, "replacing it");
@@ -137,8 +137,8 @@ class Draft {
 
 class Verifier {
  public:
-    Verifier(std::string directory, const VerifyOptions& options)
-        : directory_(std::move(directory)), options_(options) {}
+    Verifier(std::string directory, VerifyOptions options)
+        : directory_(std::move(directory)), options_(std::move(options)) {}
 
     Verification run() {
         auto names = names_in(directory_);
@@ -380,7 +380,7 @@ class Verifier {
             append_gap(end.source, info_.ended_ns, end.run, end.position, end.bytes, gaps);
         }
         if (!options_.repair) return;
-        const Status added = add_to(log, gaps);
+        Status added = add_to(log, gaps);
         for (std::size_t i = first_problem; i < result_.problems.size(); ++i) {
             mend(result_.problems[i], [&] { return added; });
         }

@@ -63,7 +63,7 @@ std::optional<Number> number_of(std::string_view text) {
 std::string gzip_extra(const GzipFacts& facts) {
     std::string json = "{";
     if (facts.last_ns) {
-        json += "\"lastTime\":\"";
+        json += R"("lastTime":")";
         append_rfc3339_nano(*facts.last_ns, json);
         json += "\",";
     }
@@ -82,7 +82,7 @@ GzipFacts parse_gzip_header(std::string_view bytes) {
         static_cast<unsigned char>(bytes[fixed_header]) |
         static_cast<unsigned>(static_cast<unsigned char>(bytes[fixed_header + 1])) << 8U;
     const std::string_view json = bytes.substr(fixed_header + 2, size);
-    facts.last_ns = parse_rfc3339(value_of(json, "\"lastTime\":\""));
+    facts.last_ns = parse_rfc3339(value_of(json, R"("lastTime":")"));
     facts.first_ns = number_of<std::int64_t>(value_of(json, "\"first\":"));
     facts.inode = number_of<ino_t>(value_of(json, "\"inode\":")).value_or(0);
     return facts;

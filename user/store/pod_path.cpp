@@ -35,7 +35,7 @@ std::string pod_path(const std::string& pods, const LogPlace& place, const std::
 }
 
 std::string claim_pod_path(const std::string& pods, const LogPlace& place, const std::string& id) {
-    const std::string path = pod_path(pods, place, id);
+    std::string path = pod_path(pods, place, id);
     const std::string log = pods + "/" + path;
     const bool contested = !place.otherwise.empty() && path == place.path;
     if (const auto owner = owner_of(log); contested && owner && owner->empty()) {

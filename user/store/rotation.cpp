@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <utility>
@@ -206,8 +207,8 @@ Status Rotation::compress_next(const std::atomic<bool>& stop, bool& more) {
         return copied;
     }
     // Its age is that of what it holds.
-    const timespec times[2] = {status.st_atim, status.st_mtim};
-    ::futimens(to->get(), times);
+    const std::array<timespec, 2> times = {status.st_atim, status.st_mtim};
+    ::futimens(to->get(), times.data());
     if (files_.sync(to->get()) != 0) return fail_errno(making, "writing it to the disk");
     if (auto committed = commit(status.st_ino, making); !committed) return committed;
     draft.keep();
