@@ -333,11 +333,14 @@ void Daemon::stop() {
     // Before the last look: what comes after it would be counted and not recorded.
     capture_->unpin();
     capture_->detach();
+    // One alone does not tell that a run is over.
+    const auto first = capture_->look();
     auto look = capture_->look();
     if (!look) spdlog::error("{}", look.error().message());
     drain_pass();
     while (capture_->spills()) drain();
     recorder_.let_go();
+    if (first) static_cast<void>(recorder_.ended_runs(*first));
     const StreamsLook last = look ? std::move(*look) : StreamsLook{};
     recorder_.finish(recorder_.ended_runs(last), last);
     recorder_.finish_all(last);
