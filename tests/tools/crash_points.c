@@ -10,6 +10,7 @@
  * files below it count CRASH_VISITED  file of the points where lives ended: read at the start,
  * appended to before the end CRASH_TIMES    each point counts so many times in a life: its first
  * passing, its second, … (1)
+ * CRASH_ONLY     the one point that counts, as it is written into CRASH_VISITED without its number
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -52,6 +53,7 @@ struct region {
 static struct point points[POINTS];
 static char (*visited)[LABEL];
 static int visited_count, times = 1;
+static const char* only;
 static int visited_file = -1;
 static const char* store;
 static pid_t owner;
@@ -100,6 +102,7 @@ static bool was_visited(const char* label) {
 static bool ends_here(const char* when, const char* what) {
     char label[LABEL];
     snprintf(label, sizeof label, "%s %s", when, what);
+    if (only && strcmp(label, only) != 0) return false;
     while (__atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE)) DIRECT(SYS_sched_yield, 0, 0, 0);
     struct point* point = points;
     while (point->label[0] && strcmp(point->label, label) != 0 && point < points + POINTS - 1)
@@ -428,6 +431,7 @@ __attribute__((constructor)) static void begin_life(void) {
     const char* path = getenv("CRASH_VISITED");
     const char* directory = getenv("CRASH_STORE");
     if (!path || !directory) return;
+    only = getenv("CRASH_ONLY");
     if (getenv("CRASH_TIMES")) times = atoi(getenv("CRASH_TIMES"));
     read_visited(path);
     owner = getpid();

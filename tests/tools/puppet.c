@@ -40,8 +40,8 @@ static char* numbered_lines(size_t size, long first) {
 }
 
 /* Commands: `say FD TEXT` with a newline, `put FD TEXT` without, `block FD SIZE FIRST` numbered
- * lines in one write, `send FD SIZE FIRST` the same by sendfile. After each, one line on fd 3: what
- * the last call gave. Ends with stdin. */
+ * lines in one write, `send FD SIZE FIRST` the same by sendfile, `close FD`. After each, one line
+ * on fd 3: what the last call gave. Ends with stdin. */
 static int run_puppet(int argc, char** argv) {
     (void)argc, (void)argv;
     static char line[8192];
@@ -56,6 +56,8 @@ static int run_puppet(int argc, char** argv) {
             size_t length = strlen(words);
             if (verb[0] == 's') words[length++] = '\n';
             result = write(fd, words, length);
+        } else if (strcmp(verb, "close") == 0) {
+            result = close(fd);
         } else {
             size_t size = strtoul(words, &words, 10);
             char* bytes = numbered_lines(size, strtol(words, NULL, 10));

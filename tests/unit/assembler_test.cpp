@@ -229,6 +229,36 @@ TEST_CASE("written bytes that are missing are a gap of their exact size") {
     stream.end(stream.out.text.size());
 }
 
+// Who would give back the ring's room has to ask again after letting go.
+TEST_CASE("what is behind a record that may still come is held however late it is") {
+    constexpr std::uint64_t latest = ~std::uint64_t{0};
+    SECTION("written") {
+        Fed<WriteAssembler> stream;
+        stream.write(4, "two");
+        stream.assembler.tick(latest);
+        CHECK(stream.assembler.holds_last_copy());
+        stream.settle(4);
+        CHECK_FALSE(stream.assembler.holds_last_copy());
+    }
+    SECTION("read") {
+        Fed<ReadAssembler> stream(0, true);
+        stream.read(4, "two");
+        stream.assembler.tick(latest);
+        CHECK(stream.assembler.holds_last_copy());
+        stream.settle(7, 7);
+        stream.assembler.tick(latest);
+        CHECK_FALSE(stream.assembler.holds_last_copy());
+    }
+    SECTION("read from a terminal") {
+        Fed<TerminalAssembler> stream;
+        stream.read(4, "two");
+        stream.assembler.tick(latest);
+        CHECK(stream.assembler.holds_last_copy());
+        stream.settle(7, 7);
+        CHECK_FALSE(stream.assembler.holds_last_copy());
+    }
+}
+
 TEST_CASE("written bytes come out once, however often they are told") {
     Fed<WriteAssembler> stream;
     SECTION("after they went on") {

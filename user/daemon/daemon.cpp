@@ -40,6 +40,8 @@ constexpr std::uint64_t most_uncommitted = 16ULL << 20;
 // Of the ring, where that is less: with as much again that is still unread the spill begins
 // (backlog.cpp), before a stream has the half of the ring that it may hold alone.
 constexpr std::uint64_t most_uncommitted_part = 4;
+// What cannot be let go of yet takes no more of the ring than this: it ends before the half does.
+constexpr std::uint64_t most_held_eighths = 3;
 
 // Counters and names are for people: once a second is often enough.
 constexpr auto housekeeping = 1s;
@@ -143,6 +145,12 @@ bool Daemon::drain() {
         if (capture_->uncommitted() == 0 || !held_too_long()) return complete;
         recorder_.let_go();
         recorder_.flush();
+        // What is behind a record that may still come stays, until the pass ends and tells that it
+        // does not. Only where others would lose for it what a kill may cost is it not waited for.
+        if (recorder_.holds_last_copy() &&
+            capture_->uncommitted() < capture_->fill().size() / 8 * most_held_eighths) {
+            return complete;
+        }
     }
     held_since_.reset();
     recorder_.save_checkpoints();
@@ -326,18 +334,22 @@ void Daemon::stop() {
         recorder_.save_changes();
         recorder_.save_checkpoints();
         secure_spilled();
-        capture_->commit();
+        // What is behind a record that has not come yet is the next daemon's, with that record.
+        if (!recorder_.holds_last_copy()) capture_->commit();
         capture_->keep_pins();
         return;
     }
     // Before the last look: what comes after it would be counted and not recorded.
     capture_->unpin();
     capture_->detach();
+    // One alone does not tell that a run is over.
+    const auto first = capture_->look();
     auto look = capture_->look();
     if (!look) spdlog::error("{}", look.error().message());
     drain_pass();
     while (capture_->spills()) drain();
     recorder_.let_go();
+    if (first) static_cast<void>(recorder_.ended_runs(*first));
     const StreamsLook last = look ? std::move(*look) : StreamsLook{};
     recorder_.finish(recorder_.ended_runs(last), last);
     recorder_.finish_all(last);

@@ -44,19 +44,6 @@ SavedRun saved_run(const Checkpoint& checkpoint) {
     return saved;
 }
 
-// Nobody can write any more, and a reader who can be seen has taken all. before: how the ends stood
-// when they were looked at last. A reader that is about to return from its read has emptied the
-// pipe, and that is not recorded yet; one that cannot be seen is never ahead of what it was then.
-bool is_complete(const tw_file& file, const StreamsLook& look, const StreamEnds& before) {
-    if (look.held(file, TW_HOLDS_TO_WRITE)) return false;
-    const StreamEnds ends = look.ends_of(file);
-    if (ends.at_end || !look.held(file, TW_HOLDS_TO_READ)) return true;
-    if (file.kind == TW_KIND_PTY) return false;
-    if (!ends.unread) return false;
-    const bool rests = ends.written == before.written && ends.read == before.read;
-    return *ends.unread == 0 && (ends.read == ends.written || (before.unread == 0 && rests));
-}
-
 std::string describe(const ContainerInfo& info) {
     return escape_for_terminal(info.name) + " (" + info.id.substr(0, 12) + ")";
 }
@@ -377,9 +364,7 @@ std::vector<std::uint64_t> Recorder::ended_runs(const StreamsLook& look) {
         bool complete = true;
         for (std::size_t i = 0; i < run.streams.size(); ++i) {
             if (run.streams[i] == nullptr) continue;
-            const tw_file& file = run.streams[i]->file();
-            complete = is_complete(file, look, run.looked[i]) && complete;
-            run.looked[i] = look.ends_of(file);
+            complete = run.over[i].after(run.streams[i]->file(), look) && complete;
         }
         if (complete || look.at > run.ended_at + linger_ns) ended.push_back(key);
     }

@@ -18,6 +18,7 @@
 #include "daemon/checkpoint.h"
 #include "daemon/container_log.h"
 #include "daemon/selection.h"
+#include "daemon/stream_over.h"
 #include "daemon/stream_recorder.h"
 #include "daemon/throttle.h"
 #include "store/log_writer.h"
@@ -77,7 +78,8 @@ class Recorder : public CaptureSink {
 
     // Runs whose first process is gone, and whose streams nobody can write to any more or for too
     // long. Whatever they wrote is in the rings by now: drain a whole pass, then finish() them.
-    // Call it at some distance of time: what rests between two calls is taken to be at its end.
+    // Only a look that began after the one of the last call was done, and some time after it, says
+    // more than that one: see StreamOver.
     [[nodiscard]] std::vector<std::uint64_t> ended_runs(const StreamsLook& look);
     // Runs whose END found no room in the ring count as ended from here on.
     void look_for_lost_ends();
@@ -113,9 +115,9 @@ class Recorder : public CaptureSink {
         std::optional<Checkpoint> checkpoint;  // none: could not be written
         std::unique_ptr<EntryMerger> merger;
         std::array<std::unique_ptr<StreamRecorder>, 2> streams;  // by Source; none: no such stream
-        std::array<StreamEnds, 2> looked;  // by Source: at the last ended_runs()
-        std::uint64_t ended_at = 0;        // CLOCK_BOOTTIME ns; 0: running
-        bool active = false;               // is in active_
+        std::array<StreamOver, 2> over;  // by Source: by what ended_runs() was told
+        std::uint64_t ended_at = 0;      // CLOCK_BOOTTIME ns; 0: running
+        bool active = false;             // is in active_
     };
     struct Slot {
         StreamRecorder* stream = nullptr;  // none: nobody records it
