@@ -357,7 +357,6 @@ check "the demo" demo
 tell "the demo took $((SECONDS - began)) s"
 check "web's log after the demo" log_of_web
 check "provisioned again" provision_again
-check "the demo again" demo
 rm /twinlog
 # shellcheck disable=SC2016 # the container's shell expands it
 run_container numbers 'i=0; until [ -e /test/stop ]; do i=$((i+1)); echo line $i; done; echo $i >/test/count'
