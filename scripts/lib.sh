@@ -15,6 +15,7 @@ declare -A packages=(
     [package]="dpkg-dev file gzip"
     [kernels]="qemu-system-x86 kmod cpio xz-utils e2fsprogs binutils"
     [vm]="qemu-system-x86 mmdebstrap e2fsprogs"
+    [vagrant]="vagrant vagrant-libvirt python3"
 )
 
 say() { printf '%s\n' "$*" >&2; }

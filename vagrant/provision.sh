@@ -29,15 +29,17 @@ systemctl enable --quiet --now docker.service twinlog.service
 
 say "a container whose log driver keeps nothing"
 docker rm -f web >/dev/null 2>&1 || true
-import_image /var/run/docker.sock twinlog-demo
-docker run -d --name web --log-driver none --network none twinlog-demo \
-    sh -c 'echo hello world; echo "this went to stderr" >&2; exec sleep infinity' >/dev/null
+docker image rm twinlog-web >/dev/null 2>&1 || true
+import_image /var/run/docker.sock twinlog-web
+id="$(docker run -d --name web --log-driver none --network none twinlog-web \
+    sh -c 'echo hello world; echo "this went to stderr" >&2; exec sleep infinity')"
 say "$ docker logs web"
 docker logs web >&2 || true
 say "$ twinlog logs web"
-# It is refused until the container's first record is in the store.
+# It is refused until the container's first record is in the store. By id: the web of an earlier
+# provisioning has a log as well.
 deadline=$((SECONDS + 60))
-until twinlog logs web 2>/dev/null | grep -x 'hello world'; do
+until twinlog logs "$id" 2>/dev/null | grep -x 'hello world'; do
     ((SECONDS < deadline)) || {
         journalctl --no-pager -u twinlog >&2
         die "twinlog does not have it"

@@ -55,7 +55,7 @@ other_pid() { active && [[ $(main_pid) != "$1" && $(main_pid) != 0 ]]; }
 
 # run_container NAME SCRIPT: in the background; its output is kept by twinlog alone.
 run_container() {
-    docker run -d --name "$1" --log-driver none --network none -v /run/test:/test twinlog-demo \
+    docker run -d --name "$1" --log-driver none --network none -v /run/test:/test twinlog-web \
         sh -c "$2" >/dev/null
 }
 
@@ -67,6 +67,67 @@ capabilities() {
         echo "permitted: $found"
         return 1
     }
+}
+
+# provision: as Vagrant does it, which runs a copy from elsewhere.
+provision() {
+    cp /payload/vagrant/provision.sh /run/test/provision.sh
+    TWINLOG_DEB=/payload/twinlog.deb TWINLOG_TREE=/twinlog bash /run/test/provision.sh
+}
+
+# What `vagrant ssh -c` is told to do.
+log_of_web() {
+    sudo twinlog logs web 2>&1 | cmp - <(printf '%s\n' 'hello world' 'this went to stderr')
+}
+
+# `vagrant provision`: the package once more, another web, whose log alone is shown.
+provision_again() {
+    local before said
+    before="$(main_pid)"
+    said="$(provision)" && [[ $said == 'hello world' ]] && other_pid "$before" && log_of_web &&
+        [[ -z $(docker images -q --filter dangling=true) ]]
+}
+
+# demo: by the Vagrantfile's own words, beside the service.
+demo() {
+    local command said status=0 line
+    command="$(sed -n 's/.*"demo".* inline: "\(.*\)"$/\1/p' /payload/vagrant/Vagrantfile)"
+    [[ -n $command ]] || {
+        echo "the Vagrantfile has no demo"
+        return 1
+    }
+    # A service ignores SIGPIPE, a session of ssh does not.
+    said="$(env --default-signal=PIPE bash -lc "$command" 2>&1 </dev/null)" || status=$?
+    printf '%s\n' "$said" | sed 's/^/  > /' >/dev/console
+    [[ $status == 0 ]] || {
+        printf '%s\n' "$said" "ended with $status"
+        return 1
+    }
+    for line in 'Using the dockerd that runs here.' 'ready: capturing 2 containers' \
+        '$ twinlog logs demo-syslog' '$ twinlog logs demo-fluentd' '$ twinlog logs demo-none' \
+        'Error response from daemon: configured logging driver does not support reading' \
+        'That was it. Everything is stopped and removed again.'; do
+        grep -qxF -- "$line" <<<"$said" || {
+            echo "the demo does not say: $line"
+            return 1
+        }
+    done
+    # Each of the three containers once; the burst as a number of lines.
+    if [[ $(grep -cx 'hello world' <<<"$said") != 3 || $(grep -cx 'this went to stderr' <<<"$said") != 3 ]] ||
+        ! grep -qx 100000 < <(grep -A 1 -xF '$ twinlog logs demo-burst | wc -l' <<<"$said"); then
+        echo "the demo's logs are not what the containers wrote"
+        return 1
+    fi
+    # No complaint but dockerd's, which is what the demo is about.
+    ! grep -E '^(twinlog|demo|docker): |warning|not found|[Pp]ermission denied' <<<"$said" && nothing_left
+}
+
+# What the demo took away again, and what it must not.
+nothing_left() {
+    local names
+    names="$(docker ps -a --format '{{.Names}}')"
+    [[ $names == web ]] && ! docker image inspect twinlog-demo >/dev/null 2>&1 &&
+        ! compgen -G '/tmp/twinlog-demo.*' && active && pins
 }
 
 # Every line once, in order, over a restart and a kill.
@@ -188,7 +249,7 @@ throttle() {
     # So that it cannot keep up; the thread that looks after the ring is of another class.
     systemctl set-property --runtime twinlog.service CPUQuota=10% || return
     # shellcheck disable=SC2016 # the container's shell expands it
-    docker run --name flood --log-driver none --network none twinlog-demo \
+    docker run --name flood --log-driver none --network none twinlog-web \
         sh -c 'yes "$(printf %16000s x)" | head -n 1500' >/dev/null || return
     line="$(printf %16000s x)"
     systemctl set-property --runtime twinlog.service CPUQuota= || return
@@ -274,19 +335,29 @@ journalctl --no-pager -f -n 0 -o short-monotonic -u twinlog -u twinlog-capture -
 getent passwd >/run/test/passwd
 tell "booted $(uname -r) unprivileged_bpf_disabled=$(cat /proc/sys/kernel/unprivileged_bpf_disabled)" \
     "lockdown=$(cat /sys/kernel/security/lockdown)"
-TWINLOG_DEB=/payload/twinlog.deb TWINLOG_TREE=/payload bash /payload/vagrant/provision.sh >/run/test/provision
+# The folder that the Vagrantfile names.
+ln -s /payload /twinlog
+began=$SECONDS
+provision >/run/test/provision
 status=$?
 if [[ $status != 0 || $(cat /run/test/provision) != 'hello world' ]]; then
     tell "FAILED provision.sh ended with $status: $(cat /run/test/provision)"
     journalctl --no-pager -n 60
     finish
 fi
-tell "ok hello world from twinlog logs web"
+tell "ok hello world from twinlog logs web, $((SECONDS - began)) s after provision.sh began"
+check "sudo twinlog logs web" log_of_web
 tell "$(systemd-analyze security --no-pager twinlog.service | tail -n 1)"
 check "the service is ready" active
 check "nothing to warn of" no_warnings
 check "capabilities of the daemon" capabilities
 check "the right to perf" may_use_perf
+began=$SECONDS
+check "the demo" demo
+tell "the demo took $((SECONDS - began)) s"
+check "web's log after the demo" log_of_web
+check "provisioned again" provision_again
+rm /twinlog
 # shellcheck disable=SC2016 # the container's shell expands it
 run_container numbers 'i=0; until [ -e /test/stop ]; do i=$((i+1)); echo line $i; done; echo $i >/test/count'
 check "restart" restart

@@ -82,12 +82,13 @@ END
     rm -rf "$root"
 }
 
-# boot DIR: runs the guest to its end, its console on stdout.
+# boot DIR: becomes the guest, until its end; its console on stdout. For a process of its own, to which
+# signals can be sent.
 boot() {
     local khz
     # Without KVM the guest cannot measure its clock, hangs at times, or has one with steps of 4 ms.
     khz="$(awk '/^cpu MHz/ { printf "%d", $4 * 1000; exit }' /proc/cpuinfo)"
-    timeout "$guest_limit" qemu-system-x86_64 -M microvm -accel tcg -cpu max -smp 1 -m 1536 \
+    exec timeout "$guest_limit" qemu-system-x86_64 -M microvm -accel tcg -cpu max -smp 1 -m 1536 \
         -nodefaults -no-user-config -display none -no-reboot -serial stdio \
         -drive "id=base,file=$1/disk,format=raw,if=none,snapshot=on" -device virtio-blk-device,drive=base \
         -drive "id=payload,file=$work/payload,format=raw,if=none,readonly=on" \
