@@ -113,6 +113,46 @@ class Crash(DockerTestCase):
         self.assertEqual(again.returncode, 1)
         self.assertIn(b"no twinlog daemon runs with this store", again.stderr)
 
+    def test_stop_writes_what_a_dead_daemon_left(self):
+        """What waits in the ring is in no log yet."""
+        without = ["setpriv", "--bounding-set=-sys_admin,-bpf,-perfmon"]
+        for end in (signal.SIGKILL, signal.SIGTERM):
+            own = self.daemon(*(() if end == signal.SIGKILL else ("--on-stop", "keep")))
+            pins = own.pins()
+            runs = self.docker.start("sh", "-c", "echo one; until [ -e /stop ]; do usleep 1000; done; echo two")
+            harness.wait_until(lambda: own("logs", runs, check=False).stdout == b"one\n", "the first line")
+            own.stop(end)
+            self.docker.exec(runs, "printf meanwhile > /proc/1/fd/1")
+            ended = self.docker.run("sh", "-c", "echo nobody; echo looked >&2")
+            refused = harness.run(*without, harness.TWINLOG, "stop", "--store", own.store, check=False)
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn(b"stays in the kernel", refused.stderr)
+            self.assertIn(b"CAP_BPF", refused.stderr)
+            self.assertTrue(pins.exists())
+            own("stop")
+            self.assertFalse(pins.exists())
+            self.docker.tell(runs, "touch /stop")
+            self.docker.wait(runs)
+            self.assertEqual(own.logs(runs), (b"one\nmeanwhile", b""))
+            self.assertEqual(own.logs(ended), (b"nobody\n", b"looked\n"))
+            self.assertEqual(own.info(ended)["state"], "ended")
+
+    def test_stop_writes_as_the_daemon_did(self):
+        own = self.daemon("--format", "raw")
+        pins = own.pins()
+        own.stop(signal.SIGKILL)
+        container = self.docker.run("echo", "kept")
+        config = own.store / "twinlog.conf"
+        config.write_text("max-file = 0\n")
+        refused = own("stop", "--config", config, check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(b"max-file cannot be less than 1", refused.stderr)
+        self.assertTrue(pins.exists())
+        config.write_text('format = "raw"\n')
+        own("stop", "--config", config)
+        self.assertFalse(pins.exists())
+        self.assertEqual((own.directory(container) / "stdout.log").read_bytes(), b"kept\n")
+
     def test_another_layout_is_refused(self):
         """Maps of another version are never misread, and the way out works."""
         own = self.daemon()
@@ -131,7 +171,11 @@ class Crash(DockerTestCase):
         self.assertIn(b"twinlog stop", refused.stderr)
         self.assertTrue(pins.exists())
         self.assertIn(pins.name, harness.run(harness.TWINLOG, "doctor").stdout.decode())
-        own("stop")
+        refused = own("stop", check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(b"another layout of its maps", refused.stderr)
+        self.assertTrue(pins.exists())
+        own("stop", "--discard")
         self.assertFalse(pins.exists())
         own.start()
         self.assertEqual(own.entries(container), held)

@@ -62,7 +62,7 @@ void read_into(CLI::App& command, const std::string& path, UnknownNames unknown)
 
 }  // namespace
 
-void add_config_option(CLI::App& command, UnknownNames unknown) {
+std::shared_ptr<const std::string> add_config_option(CLI::App& command, UnknownNames unknown) {
     auto path = std::make_shared<std::string>();
     command
         .add_option("--config", *path,
@@ -72,6 +72,7 @@ void add_config_option(CLI::App& command, UnknownNames unknown) {
     command.parse_complete_callback([&command, path, unknown] {
         if (!path->empty()) read_into(command, *path, unknown);
     });
+    return path;
 }
 
 }  // namespace twinlog

@@ -13,6 +13,7 @@
 #include "cli/command.h"
 #include "cli/command_line.h"
 #include "cli/config_file.h"
+#include "cli/run_options.h"
 #include "container/registry.h"
 #include "daemon/daemon.h"
 #include "store/housekeeper.h"
@@ -318,6 +319,12 @@ CLI::App* add_command(CLI::App& app, Arguments& arguments) {
 }
 
 }  // namespace
+
+Result<DaemonOptions> run_options(const std::string& store, const std::string& config) {
+    std::vector<std::string> words = {"run", "--store", store};
+    if (!config.empty()) words.insert(words.end(), {"--config", config});
+    return read_again(words);
+}
 
 void register_run(CLI::App& app, Action& chosen, std::vector<std::string> command_line) {
     auto arguments = std::make_shared<Arguments>();
