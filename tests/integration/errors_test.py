@@ -126,6 +126,18 @@ class Errors(unittest.TestCase):
         self.assertEqual(sorted(run(*self.logs("-n", "1", "web", "db")).stdout.splitlines()),
                          [b"db   | last", b"web  | STARTmiddleEND"])
 
+    def test_empty_container(self):
+        """All ids begin so."""
+        config = self.directory / "twinlog.conf"
+        words = ("--container", "cannot be empty")
+        self.assertRefused(self.daemon("--container", ""), *words, status=2)
+        self.assertRefused(self.daemon("--container="), *words, status=2)
+        self.assertRefused(self.daemon("--container", "web", "--container", ""), *words, status=2)
+        for text in ('container = ""', 'container = ["web", ""]'):
+            config.write_text(text + "\n")
+            self.assertRefused(self.daemon("--config", config), *words, status=2)
+        self.assertFalse(self.store.exists())
+
     def test_bad_max_file(self):
         done = run(*self.daemon("--max-file", "0"), check=False)
         self.assertEqual(done.returncode, 2)

@@ -124,6 +124,11 @@ Result<DaemonOptions> to_options(const Arguments& arguments) {
     DaemonOptions options;
     options.store = arguments.store;
     options.selection = {arguments.containers, arguments.pids};
+    // All ids begin so: an unset variable of a shell would capture the whole host.
+    const auto& names = arguments.containers;
+    if (std::find(names.begin(), names.end(), "") != names.end()) {
+        return fail("--container", "a name cannot be empty", "without the option all are captured");
+    }
     auto max_size = arguments.max_size == "-1" ? Result<std::uint64_t>(0)
                                                : parse_decimal_size(arguments.max_size);
     if (!max_size) {
@@ -210,7 +215,8 @@ CLI::App* add_command(CLI::App& app, Arguments& arguments) {
     add_store_option(*command, arguments.store);
     command
         ->add_option("--container", arguments.containers,
-                     "Only this container: name, id or id prefix; may be repeated")
+                     "Only this container: its name, or its id; of a beginning of ids all "
+                     "containers that have it; may be repeated")
         ->type_name("CONTAINER");
     command
         ->add_option("--pid", arguments.pids,

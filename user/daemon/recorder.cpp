@@ -204,6 +204,7 @@ void Recorder::on_start(const tw_start& start) {
     run.merger = std::make_unique<EntryMerger>(*run.log);
     ContainerInfo& known = run.log->info();
     run.number = known.run;
+    tell_shared_prefix(known);
     known.state = ContainerState::running;
     known.captured_since_ns = wall_time(start.time);
     known.from_start = (start.flags & TW_START_AT_EXEC) != 0;
@@ -255,6 +256,13 @@ void Recorder::watch(const Run& run) {
     const ContainerInfo& info = run.log->info();
     if (auto watched = throttle_->watch(run.start, info); !watched) {
         spdlog::warn("{}: will not be slowed down: {}", describe(info), watched.error().message());
+    }
+}
+
+void Recorder::tell_shared_prefix(const ContainerInfo& info) {
+    if (const auto prefix = shared_prefixes_.second_of(selection_, info)) {
+        spdlog::warn("{}: --container {} is the beginning of its id as well: it takes all of these",
+                     describe(info), escape_for_terminal(*prefix));
     }
 }
 
@@ -598,6 +606,7 @@ void Recorder::restore(ContainerInfo info, Checkpoint checkpoint) {
     run.log = log;
     run.checkpoint = std::move(checkpoint);
     run.merger = std::make_unique<EntryMerger>(*log);
+    tell_shared_prefix(log->info());
     capture_.may_skip(head.start.run, log->retained_bytes());
     for (const Source source : {Source::stdout_, Source::stderr_}) {
         const auto index = static_cast<std::size_t>(source);

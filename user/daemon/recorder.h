@@ -133,6 +133,7 @@ class Recorder : public CaptureSink {
     void make_checkpoint(Run& run);
     void add_stream(Run& run, Source source);
     void watch(const Run& run);
+    void tell_shared_prefix(const ContainerInfo& info);
     std::shared_ptr<ContainerLog> restore_log(ContainerInfo info, std::uint32_t run);
     void restore(ContainerInfo info, Checkpoint checkpoint);
     [[nodiscard]] bool lacks_streams(const tw_start& start) const;
@@ -174,6 +175,7 @@ class Recorder : public CaptureSink {
     std::vector<tw_file> rejected_;                  // of such runs, to be given back
     std::set<std::shared_ptr<ContainerLog>> owing_;  // ended, with gaps that are not written yet
     bool wants_seed_ = false;
+    SharedPrefixes shared_prefixes_;
     std::array<Slot, TW_STREAMS> by_slot_{};
     std::size_t ending_ = 0;
 };
