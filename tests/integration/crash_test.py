@@ -78,6 +78,21 @@ class Crash(DockerTestCase):
         self.twinlog.start()
         self.assertEqual(self.twinlog.whole_logs(container), (b"nobody\n", b"looked\n"))
 
+    def test_ended_while_nothing_captured(self):
+        """When, nobody saw: the last that is known counts, not the moment of the next start."""
+        own = self.daemon()
+        container = self.docker.start("sh", "-c", "echo one; until [ -e /stop ]; do usleep 1000; done")
+        harness.wait_until(lambda: own("logs", container, check=False).stdout == b"one\n", "the line")
+        harness.wait_until(lambda: own.info(container)["streams"]["stdout"]["bytes"] == 4, "it is counted")
+        own.stop(signal.SIGKILL)
+        own("stop", "--discard")
+        self.docker.tell(container, "touch /stop")
+        self.docker.wait(container)
+        own.start()
+        info = own.info(container)
+        self.assertEqual(info["state"], "ended")
+        self.assertEqual(info["ended_ns"], info["streams"]["stdout"]["last_write_ns"])
+
     def test_begun_line_survives(self):
         container = self.docker.start("sh", "-c", "printf 'begun '; until [ -e /stop ]; do usleep 1000; done; echo ended")
         for _ in range(3):

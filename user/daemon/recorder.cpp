@@ -811,7 +811,9 @@ void Recorder::settle_former() {
         const auto log = logs_.find(info.id);
         if (log != logs_.end() && !log->second.expired()) continue;
         info.state = ContainerState::ended;
-        info.ended_ns = wall_time_now();
+        // When, nobody saw. Not now: the host may have been off for a week.
+        const std::int64_t last_known = last_known_ns(info);
+        info.ended_ns = last_known != 0 ? last_known : wall_time_now();
         auto settled = store_.save(info);
         if (settled) settled = Checkpoint::remove_all(item.directory);
         if (!settled) spdlog::error("{}: {}", describe(info), settled.error().message());
