@@ -166,6 +166,11 @@ class Errors(unittest.TestCase):
         for text in ('max-file = "many"\n', 'backend = "magic"\n', "=\n", "= 3\n", "a=\n"):
             config.write_text(text)
             self.assertRefused(self.daemon("--config", config), str(config), status=2)
+        for text, words in (("\nmax-size\n", ("line 2", "max-size")), ("[run]\nmax-file = 3\n", ("line 1", "[run]"))):
+            config.write_text(text)
+            said = self.assertRefused(self.daemon("--config", config), str(config), *words, status=2)
+            self.assertNotIn("++", said)
+        self.assertRefused(self.daemon("--config", self.directory), str(self.directory), "Is a directory", status=2)
         # And the file is used: it names another store than the one by default.
         config.write_text(f'store = "{self.directory}/other"\nmax-file = 2\n')
         done = run(TWINLOG, "run", "--finish", "--config", config, check=False)
