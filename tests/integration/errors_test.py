@@ -109,7 +109,8 @@ class Errors(unittest.TestCase):
             self.assertEqual(run(*self.logs(*options, "web")).stdout, b"one\ntwo\n", options)
         self.assertEqual(run(*self.logs("--tail=1", "--since=", "web")).stdout, b"two\n")
         self.assertRefused(self.logs("--output=", "web"), "--output", status=2)
-        self.assertRefused([TWINLOG, "ps", "--store="], "No such file or directory")
+        for command in (["ps"], ["stats"], ["verify"], ["stop"], ["run"], ["logs", "web"]):
+            self.assertRefused([TWINLOG, *command, "--store="], "--store: it is empty")
         self.assertRefused(self.daemon("--max-size="), "--max-size", status=2)
 
     def test_tail_is_whole_lines(self):
@@ -192,7 +193,10 @@ class Errors(unittest.TestCase):
         self.assertRefused(self.logs("nosuch"), "No such container: nosuch")
 
     def test_no_store(self):
-        self.assertRefused(self.logs("nosuch"), str(self.store), "--store")
+        """In the same words, whoever misses it."""
+        said = {self.assertRefused([TWINLOG, command, *more, "--store", self.store], str(self.store), "twinlog run")
+                for command, *more in (["logs", "nosuch"], ["ps"], ["stats"], ["verify"], ["stop"])}
+        self.assertEqual(len(said), 1, said)
 
     def test_ambiguous_prefix(self):
         self.container("abc" + "1" * 61, "one")
@@ -351,9 +355,11 @@ class Errors(unittest.TestCase):
         theirs.chmod(0o777)
         self.assertRefused(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", copy, "run",
                             "--store", theirs / "store"], "root")
+        self.assertFalse((theirs / "store").exists())
 
     def test_missing_capability(self):
         self.assertRefused(["setpriv", "--bounding-set=-sys_admin,-bpf,-perfmon", *self.daemon()], "CAP_")
+        self.assertFalse(self.store.exists())
 
     def test_no_btf(self):
         hide = 'mount -t tmpfs none /sys/kernel/btf && exec "$@"'

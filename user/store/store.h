@@ -19,10 +19,16 @@ namespace twinlog {
 // letters, digits, `_`, `.` and `-`, without "..".
 bool safe_id(std::string_view id);
 
+// The way out where the store, or its disk, refuses with this errno.
+std::string store_way_out(int code);
+
+// That the store cannot be read, in the same words whoever wants to. code: errno.
+Error unreadable_store(const std::string& path, int code);
+
 // Not thread-safe. Who lists or reads logs does so without it: read/container_catalog.h.
 class Store {
  public:
-    // create: make what is missing, for the daemon. Otherwise the store must be there.
+    // create: make what is missing, parents too, for the daemon. Otherwise the store must be there.
     static Result<Store> open(const std::string& path, bool create);
 
     // Makes this process the store's daemon until the object is gone. A second daemon is refused
