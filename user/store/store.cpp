@@ -12,6 +12,7 @@
 
 #include "base/escape.h"
 #include "store/layout.h"
+#include "store/spare_file.h"
 
 namespace twinlog {
 
@@ -201,8 +202,11 @@ Result<ContainerInfo> Store::load(const std::string& id) const {
 Status Store::save(const ContainerInfo& info) {
     const auto directory = directory_of(info.id);
     if (!directory) return fail(directory.error());
-    return write_file_atomically(*directory + "/" + std::string(layout::info_file), to_json(info),
-                                 layout::file_mode);
+    const std::string path = *directory + "/" + std::string(layout::info_file);
+    auto saved = write_file_with_spare(path, to_json(info), layout::file_mode);
+    // What has ended changes no more.
+    if (saved && info.state == ContainerState::ended) remove_spare(path);
+    return saved;
 }
 
 }  // namespace twinlog
