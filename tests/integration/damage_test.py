@@ -289,6 +289,8 @@ class FullDisk(unittest.TestCase):
         # What it costs is counted meanwhile, although there is room for no new file.
         harness.wait_until(lambda: daemon.info(name)["streams"]["stdout"]["lost"] > 0, "the loss is counted")
         self.assertEqual(os.statvfs(directory).f_bfree, 0)
+        self.assertEqual(daemon.said().count("No space left on device"), 1, daemon.said())
+        self.assertIn("--max-total", daemon.said())
         filler.unlink()
         self.say(b"after")
 

@@ -79,8 +79,7 @@ Result<std::unique_ptr<LogWriter>> Recorder::open_writer(const ContainerInfo& in
 std::unique_ptr<LogWriter> Recorder::try_writer(const ContainerInfo& info) {
     auto writer = open_writer(info);
     if (writer) return std::move(*writer);
-    spdlog::error("{}: what it writes will be a gap until its log can be opened: {}",
-                  describe(info), writer.error().message());
+    tell(info, writer.error());
     return nullptr;
 }
 
@@ -136,7 +135,16 @@ void Recorder::make_checkpoint(Run& run) {
     if (checkpoint) {
         run.checkpoint = std::move(*checkpoint);
     } else if (run.log->is_open()) {
-        spdlog::error("{}: {}", describe(info), checkpoint.error().message());
+        tell(info, checkpoint.error());
+    }
+}
+
+// What a file of the store refused.
+void Recorder::tell(const ContainerInfo& info, const Error& error) {
+    if (const auto line = trouble_.failed(describe(info), error, boot_time_now())) {
+        spdlog::error("{}", *line);
+    } else {
+        spdlog::debug("{}: {}", describe(info), error.message());
     }
 }
 
@@ -518,9 +526,7 @@ void Recorder::finish(const std::vector<std::uint64_t>& runs, const StreamsLook&
 void Recorder::flush(ContainerLog& log) {
     if (!log.has_pending()) return;
     if (log.clock_was_set_back()) save(log);
-    if (auto flushed = log.flush(); !flushed) {
-        spdlog::error("{}: {}", describe(log.info()), flushed.error().message());
-    }
+    if (auto flushed = log.flush(); !flushed) tell(log.info(), flushed.error());
 }
 
 void Recorder::restore() {
@@ -705,7 +711,7 @@ bool Recorder::save_checkpoint(Run& run) {
             {source, stream->assembler().next(), info.streams[index], stream->splitter()});
     }
     auto saved = run.checkpoint->save(streams);
-    if (!saved) spdlog::error("{}: {}", describe(info), saved.error().message());
+    if (!saved) tell(info, saved.error());
     return saved.has_value();
 }
 
@@ -718,7 +724,7 @@ bool Recorder::is_at_rest(const Run& run) {
 }
 
 void Recorder::save_checkpoints() {
-    std::erase_if(active_, [](Run* run) {
+    std::erase_if(active_, [this](Run* run) {
         const bool saved = save_checkpoint(*run);
         run->active = !saved || !is_at_rest(*run);
         return !run->active;
@@ -767,7 +773,7 @@ void Recorder::save(ContainerLog& log) {
         unsaved_.erase(info.id);
         return;
     }
-    spdlog::error("{}: {}", describe(info), saved.error().message());
+    tell(info, saved.error());
     // The log may be given up before the disk is well again.
     unsaved_.insert_or_assign(info.id, info);
 }
@@ -775,7 +781,10 @@ void Recorder::save(ContainerLog& log) {
 void Recorder::save_owed() {
     std::erase_if(unsaved_, [this](const auto& item) {
         const auto log = logs_.find(item.first);
-        return (log != logs_.end() && !log->second.expired()) || store_.save(item.second);
+        if (log != logs_.end() && !log->second.expired()) return true;
+        auto saved = store_.save(item.second);
+        if (!saved) tell(item.second, saved.error());
+        return saved.has_value();
     });
 }
 
@@ -788,6 +797,7 @@ void Recorder::save_changes() {
 
 void Recorder::keep_files() {
     save_owed();
+    if (trouble_.is_over(boot_time_now())) spdlog::info("the store can be written to again");
     auto run = runs_.upper_bound(kept_last_);
     for (std::size_t left = std::min(runs_.size(), kept_at_once); left > 0; --left, ++run) {
         if (run == runs_.end()) run = runs_.begin();

@@ -18,6 +18,7 @@
 #include "daemon/checkpoint.h"
 #include "daemon/container_log.h"
 #include "daemon/selection.h"
+#include "daemon/store_trouble.h"
 #include "daemon/stream_recorder.h"
 #include "daemon/throttle.h"
 #include "store/log_writer.h"
@@ -146,7 +147,8 @@ class Recorder : public CaptureSink {
     void flush(ContainerLog& log);
     static bool holds_last_copy(const Run& run);
     static void let_go(Run& run);
-    static bool save_checkpoint(Run& run);
+    bool save_checkpoint(Run& run);
+    void tell(const ContainerInfo& info, const Error& error);
     static bool is_at_rest(const Run& run);
     // What is known of its streams is older than what the kernel counts.
     [[nodiscard]] bool is_behind(std::uint64_t run) const {
@@ -176,6 +178,7 @@ class Recorder : public CaptureSink {
     std::set<std::shared_ptr<ContainerLog>> owing_;  // ended, with gaps that are not written yet
     bool wants_seed_ = false;
     SharedPrefixes shared_prefixes_;
+    StoreTrouble trouble_;
     std::array<Slot, TW_STREAMS> by_slot_{};
     std::size_t ending_ = 0;
 };
