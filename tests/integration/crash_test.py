@@ -1,5 +1,6 @@
 """Exactly once: daemons that are killed, stopped and started again while containers write."""
 
+import json
 import random
 import re
 import signal
@@ -92,6 +93,26 @@ class Crash(DockerTestCase):
         info = own.info(container)
         self.assertEqual(info["state"], "ended")
         self.assertEqual(info["ended_ns"], info["streams"]["stdout"]["last_write_ns"])
+
+    def test_renamed_after_its_end(self):
+        own = self.daemon()
+        containers = [self.docker.run("echo", "one") for _ in range(2)]
+        for container in containers:
+            own.whole_logs(container)
+        own.stop()
+        for number, container in enumerate(containers):
+            self.docker("rename", container, f"renamed-{number}")
+        # Whose it was is not known: nobody may change it.
+        path = own.directory(containers[0]) / "container.json"
+        info = json.loads(path.read_text())
+        self.assertEqual(info.pop("owner"), 0)
+        path.write_text(json.dumps(info))
+        own.start()
+        before = own.info(containers[1])
+        harness.wait_until(lambda: own.info(containers[1])["name"] == "renamed-1", "the new name")
+        self.assertEqual(own.info(containers[1]), {**before, "name": "renamed-1"})
+        self.assertEqual(own.info(containers[0]), info)
+        self.assertEqual(own.logs("renamed-1"), (b"one\n", b""))
 
     def test_begun_line_survives(self):
         container = self.docker.start("sh", "-c", "printf 'begun '; until [ -e /stop ]; do usleep 1000; done; echo ended")

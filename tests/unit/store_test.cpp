@@ -6,11 +6,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cerrno>
 #include <filesystem>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "temp_directory.h"
 
@@ -134,6 +136,11 @@ TEST_CASE("store: containers are saved and loaded", "[store]") {
         const bool runs = state == ContainerState::running;
         CHECK(fs::exists(directory / "store/containers/abc/container.json.spare") == runs);
     }
+    REQUIRE(store.make_container("def"));
+    fs::create_directory(directory / "store/containers/.hidden");
+    auto ids = store.container_ids();
+    std::sort(ids.begin(), ids.end());
+    CHECK(ids == std::vector<std::string>{"abc", "def"});
     ContainerInfo stranger;
     stranger.id = "never-made";
     CHECK_FALSE(store.save(stranger));

@@ -25,7 +25,8 @@ TEST_CASE("what the disk refuses is told once, until it works again", "[store_tr
     const auto other =
         trouble.failed("db", {"/store/b", "making it", EIO, "repair it"}, 100 * second);
     REQUIRE(other);
-    CHECK(other->find("Input/output error — repair it; ") != std::string::npos);
+    CHECK(other->find("Input/output error — repair it; choose another --store") !=
+          std::string::npos);
     CHECK_FALSE(trouble.is_over(109 * second));
     CHECK(trouble.is_over(110 * second));
     CHECK_FALSE(trouble.is_over(111 * second));

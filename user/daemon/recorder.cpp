@@ -27,6 +27,10 @@ constexpr std::int64_t same_start_ns = 10'000'000;
 // Of so many runs keep_files() looks after the files at a time: some 20 ms on a disk that discards.
 constexpr std::size_t kept_at_once = 64;
 
+// A stopped container is renamed seldom, and there may be thousands of them.
+constexpr std::size_t ended_at_once = 16;
+constexpr std::uint64_t between_ended_ns = 60'000'000'000;
+
 // Where there are very many logs, what is done for each may take longer than systemd waits.
 void tell_still_at_work() {
     ::sd_notify(0, "WATCHDOG=1\nEXTEND_TIMEOUT_USEC=60000000");
@@ -805,6 +809,36 @@ void Recorder::keep_files() {
         ContainerLog& log = *run->second.log;
         if (registry_.refresh(log.info())) log.set_dirty(true);
         if (log.dirty()) save(log);
+    }
+    refresh_ended();
+}
+
+// Nobody else in this process has it, or will have something else to save of it.
+bool Recorder::may_refresh(const std::string& id) const {
+    const auto log = logs_.find(id);
+    const bool is_open = log != logs_.end() && !log->second.expired();
+    return !is_open && !unsaved_.contains(id) && !is_of_one_start(id);
+}
+
+// A stopped container keeps its runtime's name for it, until the log is gone: it is never made
+// anew. Of one whose owner is not known, anybody's runtime could change the name.
+void Recorder::refresh_ended() {
+    const std::uint64_t now = boot_time_now();
+    if (ended_left_.empty()) {
+        if (now < next_ended_) return;
+        next_ended_ = now + between_ended_ns;
+        ended_left_ = store_.container_ids();
+    }
+    for (std::size_t left = ended_at_once; left > 0 && !ended_left_.empty(); --left) {
+        const std::string id = std::move(ended_left_.back());
+        ended_left_.pop_back();
+        if (!may_refresh(id)) continue;
+        auto info = store_.load(id);
+        if (!info || info->id != id || info->state != ContainerState::ended || !info->owner) {
+            continue;
+        }
+        if (!registry_.refresh(*info)) continue;
+        if (auto saved = store_.save(*info); !saved) tell(*info, saved.error());
     }
 }
 

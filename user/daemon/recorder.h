@@ -72,8 +72,8 @@ class Recorder : public CaptureSink {
     // Saves container.json where counters changed.
     void save_changes();
     // Reads names and labels again, which the runtime may have changed, and saves what changed:
-    // each time for some of the runs, in turn. Where there are a thousand it is a quarter of a
-    // minute until `stats` has what a checkpoint has at once.
+    // each time for some of the runs, in turn, and of containers that have ended. Where there are a
+    // thousand it is a quarter of a minute until `stats` has what a checkpoint has at once.
     void keep_files();
 
     // Runs whose first process is gone, and whose streams nobody can write to any more or for too
@@ -144,6 +144,8 @@ class Recorder : public CaptureSink {
     const std::vector<Run*>& active_runs();
     void save(ContainerLog& log);
     void save_owed();
+    void refresh_ended();
+    bool may_refresh(const std::string& id) const;
     void flush(ContainerLog& log);
     static bool holds_last_copy(const Run& run);
     static void let_go(Run& run);
@@ -170,7 +172,9 @@ class Recorder : public CaptureSink {
     // Of these, whatever is not known to be in its file, its checkpoint included: a pass is for
     // them only, as of thousands of containers few write at a time.
     std::vector<Run*> active_;
-    std::uint64_t kept_last_ = 0;                              // that keep_files() has done
+    std::uint64_t kept_last_ = 0;          // that keep_files() has done
+    std::vector<std::string> ended_left_;  // ids that refresh_ended() has to look at
+    std::uint64_t next_ended_ = 0;         // CLOCK_BOOTTIME ns: when it finds new ones
     std::map<std::string, std::weak_ptr<ContainerLog>> logs_;  // by container id
     std::map<std::string, ContainerInfo> unsaved_;   // by id: container.json could not be written
     std::map<std::uint64_t, tw_start> unwanted_;     // runs that nobody asked for, until they end

@@ -15,15 +15,15 @@ constexpr std::uint64_t rest_ns = 10'000'000'000;
 
 std::optional<std::string> StoreTrouble::failed(const std::string& who, const Error& error,
                                                 std::uint64_t now_ns) {
-    const std::string text = who + ": " + error.message();
     // It is not the disk.
-    if (error.code == 0) return text;
+    if (error.code == 0) return who + ": " + error.message();
     last_ns_ = now_ns;
     if (!told_.insert(error.code).second) return std::nullopt;
-    const std::string way_out = error.hint.empty() ? " — " + store_way_out(error.code) : "";
-    return text + way_out +
-           "; what cannot be written becomes gaps, and this is not said again until the store "
-           "works";
+    Error whole = error;
+    whole.hint += (error.hint.empty() ? "" : "; ") + store_way_out(error.code);
+    return who + ": " + whole.message() +
+           "; what is lost meanwhile will be gaps in the logs. This is told once, until the store "
+           "can be written to again";
 }
 
 bool StoreTrouble::is_over(std::uint64_t now_ns) {

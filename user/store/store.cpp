@@ -193,6 +193,17 @@ Result<std::string> Store::make_container(const std::string& id) {
     return directory;
 }
 
+std::vector<std::string> Store::container_ids() const {
+    std::vector<std::string> ids;
+    std::error_code error;
+    std::filesystem::directory_iterator entry(layout::containers_directory(path_), error);
+    for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+        std::string id = entry->path().filename();
+        if (safe_id(id)) ids.push_back(std::move(id));
+    }
+    return ids;
+}
+
 Result<ContainerInfo> Store::load(const std::string& id) const {
     const auto directory = directory_of(id);
     if (!directory) return fail(directory.error());

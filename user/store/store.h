@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/file_system.h"
 #include "base/result.h"
@@ -41,6 +42,8 @@ class Store {
     // Makes the container's directory and returns its path. Here and below an id that is not
     // safe_id() is an error.
     Result<std::string> make_container(const std::string& id);
+    // Ids of all directories of containers, whatever is in them.
+    [[nodiscard]] std::vector<std::string> container_ids() const;
     // The container as it was saved last. ENOENT if it never was.
     [[nodiscard]] Result<ContainerInfo> load(const std::string& id) const;
     // The container's directory must be there. Once the container has ended, what is saved survives
