@@ -85,7 +85,8 @@ void read_into(CLI::App& command, const std::string& path, UnknownNames unknown)
             item.parents.empty() ? command.get_option_no_throw("--" + item.name) : nullptr;
         if (option == nullptr || !option->get_configurable()) {
             if (unknown == UnknownNames::ignored) continue;
-            throw CLI::ValidationError(path, "there is no option " + item.fullname());
+            throw CLI::ValidationError(
+                path, "there is no option " + escape_for_terminal(item.fullname()));
         }
         const bool again = in_file.contains(option);
         // The command line or the environment has it.
