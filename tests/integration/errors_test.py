@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -176,6 +177,18 @@ class Errors(unittest.TestCase):
         config.write_text(f'store = "{self.directory}/other"\nmax-file = 2\n')
         done = run(TWINLOG, "run", "--finish", "--config", config, check=False)
         self.assertIn(f"{self.directory}/other", done.stderr.decode())
+
+    def test_config_that_becomes_a_directory(self):
+        config = self.directory / "twinlog.conf"
+        config.write_text("max-file = 2\n")
+        daemon = harness.Twinlog("--config", config, "--pid", os.getpid())
+        self.addCleanup(daemon.close)
+        config.unlink()
+        config.mkdir()
+        daemon.process.send_signal(signal.SIGHUP)
+        harness.wait_until(lambda: "the options stay as they were" in daemon.said(), "the daemon says so")
+        self.assertIn("Is a directory", daemon.said())
+        self.assertIsNone(daemon.process.poll())
 
     # What is not there
 

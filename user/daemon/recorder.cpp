@@ -30,6 +30,8 @@ constexpr std::size_t kept_at_once = 64;
 // A stopped container is renamed seldom, and there may be thousands of them.
 constexpr std::size_t ended_at_once = 16;
 constexpr std::uint64_t between_ended_ns = 60'000'000'000;
+// One that its runtime does not find is looked for in all of /proc.
+constexpr std::uint64_t longest_for_ended_ns = 2'000'000;
 
 // Where there are very many logs, what is done for each may take longer than systemd waits.
 void tell_still_at_work() {
@@ -830,6 +832,7 @@ void Recorder::refresh_ended() {
         ended_left_ = store_.container_ids();
     }
     for (std::size_t left = ended_at_once; left > 0 && !ended_left_.empty(); --left) {
+        if (boot_time_now() - now > longest_for_ended_ns) return;
         const std::string id = std::move(ended_left_.back());
         ended_left_.pop_back();
         if (!may_refresh(id)) continue;
@@ -837,6 +840,8 @@ void Recorder::refresh_ended() {
         if (!info || info->id != id || info->state != ContainerState::ended || !info->owner) {
             continue;
         }
+        // Most have been removed.
+        if (info->home.empty() || presence_of(info->home) != Presence::there) continue;
         if (!registry_.refresh(*info)) continue;
         if (auto saved = store_.save(*info); !saved) tell(*info, saved.error());
     }
