@@ -33,6 +33,14 @@ TEST_CASE("what the disk refuses is told once, until it works again", "[store_tr
     CHECK(trouble.failed("web", full, 112 * second));
 }
 
+TEST_CASE("who took a directory away is not told to choose another store", "[store_trouble]") {
+    StoreTrouble trouble;
+    const auto said = trouble.failed("web", {"/store/a", "making it", ENOENT, {}}, 1);
+    REQUIRE(said);
+    CHECK(said->find("--store") == std::string::npos);
+    CHECK(said->find("No such file or directory; what is lost") != std::string::npos);
+}
+
 TEST_CASE("what is not the disk's is told each time", "[store_trouble]") {
     StoreTrouble trouble;
     for (int i = 0; i < 2; ++i)

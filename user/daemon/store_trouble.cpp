@@ -1,6 +1,6 @@
 #include "daemon/store_trouble.h"
 
-#include <utility>
+#include <cerrno>
 
 #include "store/store.h"
 
@@ -20,7 +20,10 @@ std::optional<std::string> StoreTrouble::failed(const std::string& who, const Er
     last_ns_ = now_ns;
     if (!told_.insert(error.code).second) return std::nullopt;
     Error whole = error;
-    whole.hint += (error.hint.empty() ? "" : "; ") + store_way_out(error.code);
+    // Where something is missing it was taken away from the daemon: the store is the right one.
+    if (error.code != ENOENT) {
+        whole.hint += (error.hint.empty() ? "" : "; ") + store_way_out(error.code);
+    }
     return who + ": " + whole.message() +
            "; what is lost meanwhile will be gaps in the logs. This is told once, until the store "
            "can be written to again";

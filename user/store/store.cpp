@@ -89,6 +89,9 @@ std::string store_way_out(int code) {
             return "start the daemon with `twinlog run`, or name its store with --store";
         case ENOTDIR:
             return "name a directory with --store";
+        case EMFILE:
+        case ENFILE:
+            return "allow it more open files (ulimit -n)";
         case EACCES:
         case EPERM:
             if (::geteuid() != 0) return "run it as root, or choose another --store";
