@@ -78,7 +78,7 @@ class CrashPoints(unittest.TestCase):
         self.store = self.directory / "store"
         self.store.mkdir()
         self.visited = self.directory / "visited"
-        self.addCleanup(harness.run, TWINLOG, "stop", "--store", self.store, check=False)
+        self.addCleanup(harness.run, TWINLOG, "stop", "--discard", "--store", self.store, check=False)
         self.steps = 0
         self.ends = []  # where the lives ended, by step
         self.groups = [Group(f"twinlog-crash-{os.getpid()}-{i}", self.directory) for i in range(self.writers + 1)]

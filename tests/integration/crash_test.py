@@ -1,5 +1,6 @@
 """Exactly once: daemons that are killed, stopped and started again while containers write."""
 
+import json
 import random
 import re
 import signal
@@ -75,6 +76,41 @@ class Crash(DockerTestCase):
         self.twinlog.start()
         self.assertEqual(self.twinlog.whole_logs(container), (b"nobody\n", b"looked\n"))
 
+    def test_ended_while_nothing_captured(self):
+        """When, nobody saw: the last that is known counts, not the moment of the next start."""
+        own = self.daemon()
+        container = self.docker.start("sh", "-c", "echo one; until [ -e /stop ]; do usleep 1000; done")
+        harness.wait_until(lambda: own("logs", container, check=False).stdout == b"one\n", "the line")
+        harness.wait_until(lambda: own.info(container)["streams"]["stdout"]["bytes"] == 4, "it is counted")
+        own.stop(signal.SIGKILL)
+        own("stop", "--discard")
+        self.docker.tell(container, "touch /stop")
+        self.docker.wait(container)
+        own.start()
+        info = own.info(container)
+        self.assertEqual(info["state"], "ended")
+        self.assertEqual(info["ended_ns"], info["streams"]["stdout"]["last_write_ns"])
+
+    def test_renamed_after_its_end(self):
+        own = self.daemon()
+        containers = [self.docker.run("echo", "one") for _ in range(2)]
+        for container in containers:
+            own.whole_logs(container)
+        own.stop()
+        for number, container in enumerate(containers):
+            self.docker("rename", container, f"renamed-{number}")
+        # Whose it was is not known: nobody may change it.
+        path = own.directory(containers[0]) / "container.json"
+        info = json.loads(path.read_text())
+        self.assertEqual(info.pop("owner"), 0)
+        path.write_text(json.dumps(info))
+        own.start()
+        before = own.info(containers[1])
+        harness.wait_until(lambda: own.info(containers[1])["name"] == "renamed-1", "the new name")
+        self.assertEqual(own.info(containers[1]), {**before, "name": "renamed-1"})
+        self.assertEqual(own.info(containers[0]), info)
+        self.assertEqual(own.logs("renamed-1"), (b"one\n", b""))
+
     def test_begun_line_survives(self):
         container = self.docker.start("sh", "-c", "printf 'begun '; until [ -e /stop ]; do usleep 1000; done; echo ended")
         for _ in range(3):
@@ -110,6 +146,46 @@ class Crash(DockerTestCase):
         self.assertEqual(again.returncode, 1)
         self.assertIn(b"no twinlog daemon runs with this store", again.stderr)
 
+    def test_stop_writes_what_a_dead_daemon_left(self):
+        """What waits in the ring is in no log yet."""
+        without = ["setpriv", "--bounding-set=-sys_admin,-bpf,-perfmon"]
+        for end in (signal.SIGKILL, signal.SIGTERM):
+            own = self.daemon(*(() if end == signal.SIGKILL else ("--on-stop", "keep")))
+            pins = own.pins()
+            runs = self.docker.start("sh", "-c", "echo one; until [ -e /stop ]; do usleep 1000; done; echo two")
+            harness.wait_until(lambda: own("logs", runs, check=False).stdout == b"one\n", "the first line")
+            own.stop(end)
+            self.docker.exec(runs, "printf meanwhile > /proc/1/fd/1")
+            ended = self.docker.run("sh", "-c", "echo nobody; echo looked >&2")
+            refused = harness.run(*without, harness.TWINLOG, "stop", "--store", own.store, check=False)
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn(b"stays in the kernel", refused.stderr)
+            self.assertIn(b"CAP_BPF", refused.stderr)
+            self.assertTrue(pins.exists())
+            own("stop")
+            self.assertFalse(pins.exists())
+            self.docker.tell(runs, "touch /stop")
+            self.docker.wait(runs)
+            self.assertEqual(own.logs(runs), (b"one\nmeanwhile", b""))
+            self.assertEqual(own.logs(ended), (b"nobody\n", b"looked\n"))
+            self.assertEqual(own.info(ended)["state"], "ended")
+
+    def test_stop_writes_as_the_daemon_did(self):
+        own = self.daemon("--format", "raw")
+        pins = own.pins()
+        own.stop(signal.SIGKILL)
+        container = self.docker.run("echo", "kept")
+        config = own.store / "twinlog.conf"
+        config.write_text("max-file = 0\n")
+        refused = own("stop", "--config", config, check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(b"max-file cannot be less than 1", refused.stderr)
+        self.assertTrue(pins.exists())
+        config.write_text('format = "raw"\n')
+        own("stop", "--config", config)
+        self.assertFalse(pins.exists())
+        self.assertEqual((own.directory(container) / "stdout.log").read_bytes(), b"kept\n")
+
     def test_another_layout_is_refused(self):
         """Maps of another version are never misread, and the way out works."""
         own = self.daemon()
@@ -128,7 +204,11 @@ class Crash(DockerTestCase):
         self.assertIn(b"twinlog stop", refused.stderr)
         self.assertTrue(pins.exists())
         self.assertIn(pins.name, harness.run(harness.TWINLOG, "doctor").stdout.decode())
-        own("stop")
+        refused = own("stop", check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(b"another layout of its maps", refused.stderr)
+        self.assertTrue(pins.exists())
+        own("stop", "--discard")
         self.assertFalse(pins.exists())
         own.start()
         self.assertEqual(own.entries(container), held)

@@ -287,6 +287,11 @@ class FullDisk(unittest.TestCase):
         for line in written:
             self.say(line)
         harness.wait_until(lambda: "No space left on device" in daemon.said(), "the daemon says that it is full")
+        # What it costs is counted meanwhile, although there is room for no new file.
+        harness.wait_until(lambda: daemon.info(name)["streams"]["stdout"]["lost"] > 0, "the loss is counted")
+        self.assertEqual(os.statvfs(directory).f_bfree, 0)
+        self.assertEqual(daemon.said().count("No space left on device"), 1, daemon.said())
+        self.assertIn("--max-total", daemon.said())
         filler.unlink()
         self.say(b"after")
 

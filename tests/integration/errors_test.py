@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -109,7 +110,8 @@ class Errors(unittest.TestCase):
             self.assertEqual(run(*self.logs(*options, "web")).stdout, b"one\ntwo\n", options)
         self.assertEqual(run(*self.logs("--tail=1", "--since=", "web")).stdout, b"two\n")
         self.assertRefused(self.logs("--output=", "web"), "--output", status=2)
-        self.assertRefused([TWINLOG, "ps", "--store="], "No such file or directory")
+        for command in (["ps"], ["stats"], ["verify"], ["stop"], ["run"], ["logs", "web"]):
+            self.assertRefused([TWINLOG, *command, "--store="], "--store: it is empty")
         self.assertRefused(self.daemon("--max-size="), "--max-size", status=2)
 
     def test_tail_is_whole_lines(self):
@@ -125,6 +127,18 @@ class Errors(unittest.TestCase):
             self.assertEqual((done.stdout, done.stderr), (out, err), options)
         self.assertEqual(sorted(run(*self.logs("-n", "1", "web", "db")).stdout.splitlines()),
                          [b"db   | last", b"web  | STARTmiddleEND"])
+
+    def test_empty_container(self):
+        """All ids begin so."""
+        config = self.directory / "twinlog.conf"
+        words = ("--container", "cannot be empty")
+        self.assertRefused(self.daemon("--container", ""), *words, status=2)
+        self.assertRefused(self.daemon("--container="), *words, status=2)
+        self.assertRefused(self.daemon("--container", "web", "--container", ""), *words, status=2)
+        for text in ('container = ""', 'container = ["web", ""]'):
+            config.write_text(text + "\n")
+            self.assertRefused(self.daemon("--config", config), *words, status=2)
+        self.assertFalse(self.store.exists())
 
     def test_bad_max_file(self):
         done = run(*self.daemon("--max-file", "0"), check=False)
@@ -154,10 +168,27 @@ class Errors(unittest.TestCase):
         for text in ('max-file = "many"\n', 'backend = "magic"\n', "=\n", "= 3\n", "a=\n"):
             config.write_text(text)
             self.assertRefused(self.daemon("--config", config), str(config), status=2)
+        for text, words in (("\nmax-size\n", ("line 2", "max-size")), ("[run]\nmax-file = 3\n", ("line 1", "[run]"))):
+            config.write_text(text)
+            said = self.assertRefused(self.daemon("--config", config), str(config), *words, status=2)
+            self.assertNotIn("++", said)
+        self.assertRefused(self.daemon("--config", self.directory), str(self.directory), "Is a directory", status=2)
         # And the file is used: it names another store than the one by default.
         config.write_text(f'store = "{self.directory}/other"\nmax-file = 2\n')
         done = run(TWINLOG, "run", "--finish", "--config", config, check=False)
         self.assertIn(f"{self.directory}/other", done.stderr.decode())
+
+    def test_config_that_becomes_a_directory(self):
+        config = self.directory / "twinlog.conf"
+        config.write_text("max-file = 2\n")
+        daemon = harness.Twinlog("--config", config, "--pid", os.getpid())
+        self.addCleanup(daemon.close)
+        config.unlink()
+        config.mkdir()
+        daemon.process.send_signal(signal.SIGHUP)
+        harness.wait_until(lambda: "the options stay as they were" in daemon.said(), "the daemon says so")
+        self.assertIn("Is a directory", daemon.said())
+        self.assertIsNone(daemon.process.poll())
 
     # What is not there
 
@@ -175,7 +206,10 @@ class Errors(unittest.TestCase):
         self.assertRefused(self.logs("nosuch"), "No such container: nosuch")
 
     def test_no_store(self):
-        self.assertRefused(self.logs("nosuch"), str(self.store), "--store")
+        """In the same words, whoever misses it."""
+        said = {self.assertRefused([TWINLOG, command, *more, "--store", self.store], str(self.store), "twinlog run")
+                for command, *more in (["logs", "nosuch"], ["ps"], ["stats"], ["verify"], ["stop"])}
+        self.assertEqual(len(said), 1, said)
 
     def test_ambiguous_prefix(self):
         self.container("abc" + "1" * 61, "one")
@@ -334,9 +368,11 @@ class Errors(unittest.TestCase):
         theirs.chmod(0o777)
         self.assertRefused(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", copy, "run",
                             "--store", theirs / "store"], "root")
+        self.assertFalse((theirs / "store").exists())
 
     def test_missing_capability(self):
         self.assertRefused(["setpriv", "--bounding-set=-sys_admin,-bpf,-perfmon", *self.daemon()], "CAP_")
+        self.assertFalse(self.store.exists())
 
     def test_no_btf(self):
         hide = 'mount -t tmpfs none /sys/kernel/btf && exec "$@"'

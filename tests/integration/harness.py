@@ -232,7 +232,7 @@ class Twinlog:
         self.stop()
         self.messages.close()
         # What it was told to keep, or left when it was killed.
-        self("stop", check=False)
+        self("stop", "--discard", check=False)
         if self.removes_store:
             shutil.rmtree(self.store)
 

@@ -123,3 +123,15 @@ TEST_CASE("container info: read from a container's directory", "[container_info]
     CHECK(damaged.error().subject == directory / "container.json");
     CHECK(damaged.error().code == 0);
 }
+
+TEST_CASE("container info: what was heard of it last", "[container_info]") {
+    ContainerInfo info;
+    CHECK(last_known_ns(info) == 0);
+    info.started_ns = 5;
+    CHECK(last_known_ns(info) == 5);
+    info.captured_since_ns = 7;
+    CHECK(last_known_ns(info) == 7);
+    info.streams[1].last_write_ns = 9;
+    info.ended_ns = 3;  // of the run before
+    CHECK(last_known_ns(info) == 9);
+}

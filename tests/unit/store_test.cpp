@@ -6,11 +6,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cerrno>
 #include <filesystem>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "temp_directory.h"
 
@@ -49,17 +51,41 @@ TEST_CASE("store: one that is not there is named, with the way out", "[store]") 
     CHECK(missing.error().hint.find("--store") != std::string::npos);
     CHECK_FALSE(fs::exists(directory / "missing"));
 
-    const auto no_parent = Store::open(directory / "a/b", /*create=*/true);
-    REQUIRE_FALSE(no_parent);
-    CHECK(no_parent.error().hint.find("--store") != std::string::npos);
-
     put_file(directory / "file", "");
     fs::permissions(directory / "file", fs::perms::all);
     for (const bool create : {false, true}) {
         const auto file = Store::open(directory / "file", create);
         REQUIRE_FALSE(file);
         CHECK(file.error().code == ENOTDIR);
+        CHECK(file.error().hint == store_way_out(ENOTDIR));
+        const auto empty = Store::open("", create);
+        REQUIRE_FALSE(empty);
+        CHECK(empty.error().message() == "--store: it is empty — name a directory");
     }
+}
+
+TEST_CASE("store: its parents are made, too", "[store]") {
+    const TempDirectory directory;
+    for (const char* const name : {"a/b/c", "d/e/f/"}) {
+        const std::string path = directory / name;
+        CHECK(Store::open(path, /*create=*/true));
+        CHECK(fs::is_directory(path + "/containers"));
+    }
+    for (const char* const made : {"a", "a/b", "a/b/c", "d/e"}) {
+        CHECK(fs::status(directory / made).permissions() == fs::perms::owner_all);
+    }
+    put_file(directory / "file", "");
+    const auto in_the_way = Store::open(directory / "file/a/b", /*create=*/true);
+    REQUIRE_FALSE(in_the_way);
+    CHECK(in_the_way.error().code == ENOTDIR);
+}
+
+TEST_CASE("store: the way out is one that helps", "[store]") {
+    CHECK(store_way_out(ENOSPC).find("--max-total") != std::string::npos);
+    CHECK(store_way_out(EROFS).find("mount") != std::string::npos);
+    // Nobody is told to become who he is.
+    const bool tells_to_be_root = store_way_out(EACCES).find("root") != std::string::npos;
+    CHECK(tells_to_be_root == (::geteuid() != 0));
 }
 
 TEST_CASE("store: only safe ids name directories", "[store]") {
@@ -106,7 +132,15 @@ TEST_CASE("store: containers are saved and loaded", "[store]") {
         ++info.run;
         REQUIRE(store.save(info));
         CHECK(store.load("abc").value() == info);
+        // So that what a full disk costs can be counted.
+        const bool runs = state == ContainerState::running;
+        CHECK(fs::exists(directory / "store/containers/abc/container.json.spare") == runs);
     }
+    REQUIRE(store.make_container("def"));
+    fs::create_directory(directory / "store/containers/.hidden");
+    auto ids = store.container_ids();
+    std::sort(ids.begin(), ids.end());
+    CHECK(ids == std::vector<std::string>{"abc", "def"});
     ContainerInfo stranger;
     stranger.id = "never-made";
     CHECK_FALSE(store.save(stranger));

@@ -110,7 +110,9 @@ Finding examine_pins() {
     if (left.empty()) return good("dead daemons", "none left programs or records in the kernel");
     return {Finding::Verdict::limited, "dead daemons",
             "programs and records of one still fill a ring: " + left,
-            "`twinlog run` with its --store goes on with them, `twinlog stop` removes them"};
+            "`twinlog run` with its --store goes on with them, `twinlog stop` writes them to the "
+            "logs and "
+            "ends it"};
 }
 
 // A disk may stall for longer than it takes to fill the ring.

@@ -12,7 +12,7 @@
 namespace twinlog {
 
 Result<std::optional<FormerDaemon>> find_former(Pins& pins) {
-    const char* const way_out = "`twinlog stop` with this store removes it";
+    const char* const way_out = "`twinlog stop --discard` with this store throws it away";
     if (!pins.exist()) return std::nullopt;
     // Of another layout it may be larger.
     struct {

@@ -4,6 +4,8 @@
 
 #include <CLI/App.hpp>
 #include <cstdint>
+#include <memory>
+#include <string>
 
 namespace twinlog {
 
@@ -14,7 +16,7 @@ enum class UnknownNames : std::uint8_t {
 };
 
 // Adds the option. The command line and the environment stand above the file. It takes the
-// command's parse_complete_callback.
-void add_config_option(CLI::App& command, UnknownNames unknown);
+// command's parse_complete_callback. Returns the file's path, which is empty if none was given.
+std::shared_ptr<const std::string> add_config_option(CLI::App& command, UnknownNames unknown);
 
 }  // namespace twinlog

@@ -13,6 +13,7 @@
 #include "cli/command.h"
 #include "cli/command_line.h"
 #include "cli/config_file.h"
+#include "cli/run_options.h"
 #include "container/registry.h"
 #include "daemon/daemon.h"
 #include "store/housekeeper.h"
@@ -123,6 +124,11 @@ Result<DaemonOptions> to_options(const Arguments& arguments) {
     DaemonOptions options;
     options.store = arguments.store;
     options.selection = {arguments.containers, arguments.pids};
+    // All ids begin so: an unset variable of a shell would capture the whole host.
+    const auto& names = arguments.containers;
+    if (std::find(names.begin(), names.end(), "") != names.end()) {
+        return fail("--container", "a name cannot be empty", "without the option all are captured");
+    }
     auto max_size = arguments.max_size == "-1" ? Result<std::uint64_t>(0)
                                                : parse_decimal_size(arguments.max_size);
     if (!max_size) {
@@ -209,7 +215,8 @@ CLI::App* add_command(CLI::App& app, Arguments& arguments) {
     add_store_option(*command, arguments.store);
     command
         ->add_option("--container", arguments.containers,
-                     "Only this container: name, id or id prefix; may be repeated")
+                     "Only this container: its name, or its id; of a beginning of ids all "
+                     "containers that have it; may be repeated")
         ->type_name("CONTAINER");
     command
         ->add_option("--pid", arguments.pids,
@@ -318,6 +325,12 @@ CLI::App* add_command(CLI::App& app, Arguments& arguments) {
 }
 
 }  // namespace
+
+Result<DaemonOptions> run_options(const std::string& store, const std::string& config) {
+    std::vector<std::string> words = {"run", "--store", store};
+    if (!config.empty()) words.insert(words.end(), {"--config", config});
+    return read_again(words);
+}
 
 void register_run(CLI::App& app, Action& chosen, std::vector<std::string> command_line) {
     auto arguments = std::make_shared<Arguments>();

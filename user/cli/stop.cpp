@@ -1,4 +1,5 @@
-// twinlog stop: ends the daemon of a store and waits until it is gone.
+// twinlog stop: ends the daemon of a store, waits until it is gone, and writes to the logs what a
+// dead one left in the kernel.
 #include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -14,6 +15,8 @@
 #include "capture/spill_place.h"
 #include "cli/command.h"
 #include "cli/config_file.h"
+#include "cli/run_options.h"
+#include "daemon/daemon.h"
 #include "daemon/frozen.h"
 #include "store/store.h"
 
@@ -27,7 +30,33 @@ Status remove_capture(Pins& pins) {
     return pins.remove();
 }
 
-Status stop(const std::string& path) {
+struct Arguments {
+    std::string store = "/var/lib/twinlog";
+    std::shared_ptr<const std::string> config;
+    bool discard = false;
+};
+
+// Of a daemon that ended without a word, or was told to keep the capture. If it fails, all stays
+// where it is: nobody else has these bytes.
+Status end_capture(const Arguments& arguments, Pins& pins) {
+    if (arguments.discard) return remove_capture(pins);
+    const auto options = run_options(arguments.store, *arguments.config);
+    const Status finished = options ? finish_former_daemon(*options) : fail(options.error());
+    if (finished) return pins.exist() ? remove_capture(pins) : Status{};
+    Error error = finished.error();
+    const std::string discard = "`twinlog stop --discard` throws it away";
+    if (error.hint.empty()) error.hint = "`twinlog run` with this store goes on with it";
+    if (error.hint.find("--discard") == std::string::npos) error.hint += "; " + discard;
+    error.what = Error{std::move(error.subject), std::move(error.what), error.code, {}}.message();
+    return fail(pins.directory(),
+                "what was written while no daemon ran stays in the kernel, as it cannot be "
+                "written to the logs: " +
+                    error.what,
+                std::move(error.hint));
+}
+
+Status stop(const Arguments& arguments) {
+    const std::string& path = arguments.store;
     auto store = Store::open(path, /*create=*/false);
     if (!store) return pass_on(std::move(store));
     auto daemon = store->daemon_pid();
@@ -37,8 +66,7 @@ Status stop(const std::string& path) {
     if (!daemon->has_value()) {
         if (auto thawed = thaw_left(path); !thawed) return thawed;
         if (!pins->exist()) return fail(path, "no twinlog daemon runs with this store");
-        // One that ended without a word, or was told to keep the capture.
-        return remove_capture(*pins);
+        return end_capture(arguments, *pins);
     }
     const pid_t pid = **daemon;
     const std::string subject = "twinlog daemon " + std::to_string(pid);
@@ -52,21 +80,27 @@ Status stop(const std::string& path) {
     while (::poll(&gone, 1, -1) < 0) {
         if (errno != EINTR) return fail_errno(subject, "waiting for its end");
     }
-    return pins->exist() ? remove_capture(*pins) : Status{};
+    return pins->exist() ? end_capture(arguments, *pins) : Status{};
 }
 
 }  // namespace
 
 void register_stop(CLI::App& app, Action& chosen) {
-    auto store = std::make_shared<std::string>("/var/lib/twinlog");
-    CLI::App* command =
-        app.add_subcommand("stop", "Ends the running daemon, and the capture that a dead one left");
-    add_store_option(*command, *store);
-    // The daemon's own file, of which only the store matters here.
-    add_config_option(*command, UnknownNames::ignored);
-    command->callback([&chosen, store] {
-        chosen = [store] {
-            if (auto stopped = stop(*store); !stopped) return report(stopped.error());
+    auto arguments = std::make_shared<Arguments>();
+    CLI::App* command = app.add_subcommand(
+        "stop",
+        "Ends the running daemon, and the capture that a dead one left, once that is in the logs");
+    add_store_option(*command, arguments->store);
+    // The daemon's own file: the store, and how logs are written.
+    arguments->config = add_config_option(*command, UnknownNames::ignored);
+    command
+        ->add_flag("--discard", arguments->discard,
+                   "Throw away what a dead daemon left in the kernel, instead of writing it to "
+                   "the logs")
+        ->configurable(false);
+    command->callback([&chosen, arguments] {
+        chosen = [arguments] {
+            if (auto stopped = stop(*arguments); !stopped) return report(stopped.error());
             return exit_ok;
         };
     });

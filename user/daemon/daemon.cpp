@@ -400,6 +400,8 @@ Result<std::unique_ptr<Daemon>> prepare(const DaemonOptions& options, Store stor
 }  // namespace
 
 Status run_daemon(const DaemonOptions& options) {
+    // Before there is a store: one that stays empty would be taken for a daemon's.
+    if (auto capable = check_privileges(/*search_modules=*/false); !capable) return capable;
     // Before anything starts that a signal could interrupt half-way.
     auto signals = StopSignals::block({SIGHUP});
     if (!signals) return pass_on(std::move(signals));

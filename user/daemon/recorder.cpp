@@ -27,6 +27,12 @@ constexpr std::int64_t same_start_ns = 10'000'000;
 // Of so many runs keep_files() looks after the files at a time: some 20 ms on a disk that discards.
 constexpr std::size_t kept_at_once = 64;
 
+// A stopped container is renamed seldom, and there may be thousands of them.
+constexpr std::size_t ended_at_once = 16;
+constexpr std::uint64_t between_ended_ns = 60'000'000'000;
+// One that its runtime does not find is looked for in all of /proc.
+constexpr std::uint64_t longest_for_ended_ns = 2'000'000;
+
 // Where there are very many logs, what is done for each may take longer than systemd waits.
 void tell_still_at_work() {
     ::sd_notify(0, "WATCHDOG=1\nEXTEND_TIMEOUT_USEC=60000000");
@@ -66,8 +72,7 @@ Result<std::unique_ptr<LogWriter>> Recorder::open_writer(const ContainerInfo& in
 std::unique_ptr<LogWriter> Recorder::try_writer(const ContainerInfo& info) {
     auto writer = open_writer(info);
     if (writer) return std::move(*writer);
-    spdlog::error("{}: what it writes will be a gap until its log can be opened: {}",
-                  describe(info), writer.error().message());
+    tell(info, writer.error());
     return nullptr;
 }
 
@@ -123,7 +128,16 @@ void Recorder::make_checkpoint(Run& run) {
     if (checkpoint) {
         run.checkpoint = std::move(*checkpoint);
     } else if (run.log->is_open()) {
-        spdlog::error("{}: {}", describe(info), checkpoint.error().message());
+        tell(info, checkpoint.error());
+    }
+}
+
+// What a file of the store refused.
+void Recorder::tell(const ContainerInfo& info, const Error& error) {
+    if (const auto line = trouble_.failed(describe(info), error, boot_time_now())) {
+        spdlog::error("{}", *line);
+    } else {
+        spdlog::debug("{}: {}", describe(info), error.message());
     }
 }
 
@@ -191,6 +205,7 @@ void Recorder::on_start(const tw_start& start) {
     run.merger = std::make_unique<EntryMerger>(*run.log);
     ContainerInfo& known = run.log->info();
     run.number = known.run;
+    tell_shared_prefix(known);
     known.state = ContainerState::running;
     known.captured_since_ns = wall_time(start.time);
     known.from_start = (start.flags & TW_START_AT_EXEC) != 0;
@@ -242,6 +257,13 @@ void Recorder::watch(const Run& run) {
     const ContainerInfo& info = run.log->info();
     if (auto watched = throttle_->watch(run.start, info); !watched) {
         spdlog::warn("{}: will not be slowed down: {}", describe(info), watched.error().message());
+    }
+}
+
+void Recorder::tell_shared_prefix(const ContainerInfo& info) {
+    if (const auto prefix = shared_prefixes_.second_of(selection_, info)) {
+        spdlog::warn("{}: --container {} is the beginning of its id as well: it takes all of these",
+                     describe(info), escape_for_terminal(*prefix));
     }
 }
 
@@ -495,9 +517,7 @@ void Recorder::finish(const std::vector<std::uint64_t>& runs, const StreamsLook&
 void Recorder::flush(ContainerLog& log) {
     if (!log.has_pending()) return;
     if (log.clock_was_set_back()) save(log);
-    if (auto flushed = log.flush(); !flushed) {
-        spdlog::error("{}: {}", describe(log.info()), flushed.error().message());
-    }
+    if (auto flushed = log.flush(); !flushed) tell(log.info(), flushed.error());
 }
 
 void Recorder::restore() {
@@ -583,6 +603,7 @@ void Recorder::restore(ContainerInfo info, Checkpoint checkpoint) {
     run.log = log;
     run.checkpoint = std::move(checkpoint);
     run.merger = std::make_unique<EntryMerger>(*log);
+    tell_shared_prefix(log->info());
     capture_.may_skip(head.start.run, log->retained_bytes());
     for (const Source source : {Source::stdout_, Source::stderr_}) {
         const auto index = static_cast<std::size_t>(source);
@@ -681,7 +702,7 @@ bool Recorder::save_checkpoint(Run& run) {
             {source, stream->assembler().next(), info.streams[index], stream->splitter()});
     }
     auto saved = run.checkpoint->save(streams);
-    if (!saved) spdlog::error("{}: {}", describe(info), saved.error().message());
+    if (!saved) tell(info, saved.error());
     return saved.has_value();
 }
 
@@ -694,7 +715,7 @@ bool Recorder::is_at_rest(const Run& run) {
 }
 
 void Recorder::save_checkpoints() {
-    std::erase_if(active_, [](Run* run) {
+    std::erase_if(active_, [this](Run* run) {
         const bool saved = save_checkpoint(*run);
         run->active = !saved || !is_at_rest(*run);
         return !run->active;
@@ -743,7 +764,7 @@ void Recorder::save(ContainerLog& log) {
         unsaved_.erase(info.id);
         return;
     }
-    spdlog::error("{}: {}", describe(info), saved.error().message());
+    tell(info, saved.error());
     // The log may be given up before the disk is well again.
     unsaved_.insert_or_assign(info.id, info);
 }
@@ -751,7 +772,10 @@ void Recorder::save(ContainerLog& log) {
 void Recorder::save_owed() {
     std::erase_if(unsaved_, [this](const auto& item) {
         const auto log = logs_.find(item.first);
-        return (log != logs_.end() && !log->second.expired()) || store_.save(item.second);
+        if (log != logs_.end() && !log->second.expired()) return true;
+        auto saved = store_.save(item.second);
+        if (!saved) tell(item.second, saved.error());
+        return saved.has_value();
     });
 }
 
@@ -764,6 +788,7 @@ void Recorder::save_changes() {
 
 void Recorder::keep_files() {
     save_owed();
+    if (trouble_.is_over(boot_time_now())) spdlog::info("the store can be written to again");
     auto run = runs_.upper_bound(kept_last_);
     for (std::size_t left = std::min(runs_.size(), kept_at_once); left > 0; --left, ++run) {
         if (run == runs_.end()) run = runs_.begin();
@@ -771,6 +796,39 @@ void Recorder::keep_files() {
         ContainerLog& log = *run->second.log;
         if (registry_.refresh(log.info())) log.set_dirty(true);
         if (log.dirty()) save(log);
+    }
+    refresh_ended();
+}
+
+// Nobody else in this process has it, or will have something else to save of it.
+bool Recorder::may_refresh(const std::string& id) const {
+    const auto log = logs_.find(id);
+    const bool is_open = log != logs_.end() && !log->second.expired();
+    return !is_open && !unsaved_.contains(id) && !is_of_one_start(id);
+}
+
+// A stopped container keeps its runtime's name for it, until the log is gone: it is never made
+// anew. Of one whose owner is not known, anybody's runtime could change the name.
+void Recorder::refresh_ended() {
+    const std::uint64_t now = boot_time_now();
+    if (ended_left_.empty()) {
+        if (now < next_ended_) return;
+        next_ended_ = now + between_ended_ns;
+        ended_left_ = store_.container_ids();
+    }
+    for (std::size_t left = ended_at_once; left > 0 && !ended_left_.empty(); --left) {
+        if (boot_time_now() - now > longest_for_ended_ns) return;
+        const std::string id = std::move(ended_left_.back());
+        ended_left_.pop_back();
+        if (!may_refresh(id)) continue;
+        auto info = store_.load(id);
+        if (!info || info->id != id || info->state != ContainerState::ended || !info->owner) {
+            continue;
+        }
+        // Most have been removed.
+        if (info->home.empty() || presence_of(info->home) != Presence::there) continue;
+        if (!registry_.refresh(*info)) continue;
+        if (auto saved = store_.save(*info); !saved) tell(*info, saved.error());
     }
 }
 
@@ -787,7 +845,9 @@ void Recorder::settle_former() {
         const auto log = logs_.find(info.id);
         if (log != logs_.end() && !log->second.expired()) continue;
         info.state = ContainerState::ended;
-        info.ended_ns = wall_time_now();
+        // When, nobody saw. Not now: the host may have been off for a week.
+        const std::int64_t last_known = last_known_ns(info);
+        info.ended_ns = last_known != 0 ? last_known : wall_time_now();
         auto settled = store_.save(info);
         if (settled) settled = Checkpoint::remove_all(item.directory);
         if (!settled) spdlog::error("{}: {}", describe(info), settled.error().message());

@@ -18,6 +18,7 @@
 #include "daemon/checkpoint.h"
 #include "daemon/container_log.h"
 #include "daemon/selection.h"
+#include "daemon/store_trouble.h"
 #include "daemon/stream_over.h"
 #include "daemon/stream_recorder.h"
 #include "daemon/throttle.h"
@@ -72,8 +73,8 @@ class Recorder : public CaptureSink {
     // Saves container.json where counters changed.
     void save_changes();
     // Reads names and labels again, which the runtime may have changed, and saves what changed:
-    // each time for some of the runs, in turn. Where there are a thousand it is a quarter of a
-    // minute until `stats` has what a checkpoint has at once.
+    // each time for some of the runs, in turn, and of containers that have ended. Where there are a
+    // thousand it is a quarter of a minute until `stats` has what a checkpoint has at once.
     void keep_files();
 
     // Runs whose first process is gone, and whose streams nobody can write to any more or for too
@@ -135,6 +136,7 @@ class Recorder : public CaptureSink {
     void make_checkpoint(Run& run);
     void add_stream(Run& run, Source source);
     void watch(const Run& run);
+    void tell_shared_prefix(const ContainerInfo& info);
     std::shared_ptr<ContainerLog> restore_log(ContainerInfo info, std::uint32_t run);
     void restore(ContainerInfo info, Checkpoint checkpoint);
     [[nodiscard]] bool lacks_streams(const tw_start& start) const;
@@ -144,10 +146,13 @@ class Recorder : public CaptureSink {
     const std::vector<Run*>& active_runs();
     void save(ContainerLog& log);
     void save_owed();
+    void refresh_ended();
+    bool may_refresh(const std::string& id) const;
     void flush(ContainerLog& log);
     static bool holds_last_copy(const Run& run);
     static void let_go(Run& run);
-    static bool save_checkpoint(Run& run);
+    bool save_checkpoint(Run& run);
+    void tell(const ContainerInfo& info, const Error& error);
     static bool is_at_rest(const Run& run);
     // What is known of its streams is older than what the kernel counts.
     [[nodiscard]] bool is_behind(std::uint64_t run) const {
@@ -169,13 +174,17 @@ class Recorder : public CaptureSink {
     // Of these, whatever is not known to be in its file, its checkpoint included: a pass is for
     // them only, as of thousands of containers few write at a time.
     std::vector<Run*> active_;
-    std::uint64_t kept_last_ = 0;                              // that keep_files() has done
+    std::uint64_t kept_last_ = 0;          // that keep_files() has done
+    std::vector<std::string> ended_left_;  // ids that refresh_ended() has to look at
+    std::uint64_t next_ended_ = 0;         // CLOCK_BOOTTIME ns: when it finds new ones
     std::map<std::string, std::weak_ptr<ContainerLog>> logs_;  // by container id
     std::map<std::string, ContainerInfo> unsaved_;   // by id: container.json could not be written
     std::map<std::uint64_t, tw_start> unwanted_;     // runs that nobody asked for, until they end
     std::vector<tw_file> rejected_;                  // of such runs, to be given back
     std::set<std::shared_ptr<ContainerLog>> owing_;  // ended, with gaps that are not written yet
     bool wants_seed_ = false;
+    SharedPrefixes shared_prefixes_;
+    StoreTrouble trouble_;
     std::array<Slot, TW_STREAMS> by_slot_{};
     std::size_t ending_ = 0;
 };

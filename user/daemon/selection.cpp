@@ -11,4 +11,17 @@ bool Selection::wants(const tw_start& start, const ContainerInfo& info) const {
     });
 }
 
+std::optional<std::string> SharedPrefixes::second_of(const Selection& selection,
+                                                     const ContainerInfo& info) {
+    std::optional<std::string> shared;
+    for (const std::string& asked : selection.containers) {
+        if (info.name == asked || info.id == asked || !info.id.starts_with(asked)) continue;
+        auto& first = first_.try_emplace(asked, info.id).first->second;
+        if (!first || *first == info.id) continue;
+        first.reset();
+        shared = asked;
+    }
+    return shared;
+}
+
 }  // namespace twinlog

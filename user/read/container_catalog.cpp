@@ -44,14 +44,7 @@ std::string directory_of(const Error& unreadable) {
 Result<Catalog> read_catalog(const std::string& store) {
     const std::string path = layout::containers_directory(store);
     const std::unique_ptr<DIR, CloseDirectory> directory(::opendir(path.c_str()));
-    if (!directory) {
-        const int code = errno;
-        std::string hint;
-        if (code == EACCES) hint = "run it as root";
-        if (code == ENOENT)
-            hint = "start the daemon with `twinlog run`, or name its store with --store";
-        return fail(Error{store, "cannot read the store", code, std::move(hint)});
-    }
+    if (!directory) return fail(unreadable_store(store, errno));
     Catalog catalog;
     errno = 0;
     while (const dirent* const item = ::readdir(directory.get())) {
@@ -68,7 +61,7 @@ Result<Catalog> read_catalog(const std::string& store) {
         }
         errno = 0;
     }
-    if (errno != 0) return fail_errno(store, "cannot read the store");
+    if (errno != 0) return fail(unreadable_store(store, errno));
     std::sort(catalog.containers.begin(), catalog.containers.end(),
               [](const CatalogItem& a, const CatalogItem& b) {
                   const std::int64_t a_start = start_of(a.info);

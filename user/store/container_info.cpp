@@ -1,6 +1,7 @@
 // container.json: ContainerInfo to JSON and back.
 #include "store/container_info.h"
 
+#include <algorithm>
 #include <exception>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
@@ -141,6 +142,12 @@ ContainerInfo undescribed(const std::string& id) {
     info.id = info.name = id;
     info.state = ContainerState::ended;
     return info;
+}
+
+std::int64_t last_known_ns(const ContainerInfo& info) {
+    std::int64_t last = std::max(info.started_ns, info.captured_since_ns);
+    for (const StreamCounters& stream : info.streams) last = std::max(last, stream.last_write_ns);
+    return last;
 }
 
 Result<ContainerInfo> container_info_from_json(std::string_view text, const std::string& subject) {

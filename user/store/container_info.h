@@ -75,6 +75,9 @@ struct ContainerInfo {
 // its id, and does not run.
 ContainerInfo undescribed(const std::string& id);
 
+// When something was heard of its last run for the last time, in ns of Unix time; 0: never.
+std::int64_t last_known_ns(const ContainerInfo& info);
+
 std::string to_json(const ContainerInfo& info);
 // subject names the file in the error. Unknown members are ignored; id must be there.
 Result<ContainerInfo> container_info_from_json(std::string_view json, const std::string& subject);

@@ -357,8 +357,7 @@ Status LogFileWriter::write_out(std::string_view bytes, std::size_t& written) {
         if (taken < 0 && errno == EINTR) continue;
         if (taken == 0) errno = EIO;
         if (taken <= 0) {
-            return fail_errno(options_.path, "writing it",
-                              "what is lost meanwhile will be a gap in the log");
+            return fail_errno(options_.path, "writing it");
         }
         written += static_cast<std::size_t>(taken);
     }

@@ -8,9 +8,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <filesystem>
 
 #include "base/escape.h"
 #include "store/layout.h"
+#include "store/spare_file.h"
 
 namespace twinlog {
 
@@ -56,6 +58,16 @@ std::optional<pid_t> parse_pid(std::string_view text) {
     return pid;
 }
 
+// As mkdir -p.
+Status make_with_parents(const std::string& path) {
+    auto made = make_directory(path, layout::directory_mode);
+    if (made || made.error().code != ENOENT) return made;
+    const std::string parent = std::filesystem::path(path).parent_path();
+    if (parent.empty() || parent == path) return made;
+    if (auto above = make_with_parents(parent); !above) return above;
+    return make_directory(path, layout::directory_mode);
+}
+
 }  // namespace
 
 bool safe_id(std::string_view id) {
@@ -66,25 +78,55 @@ bool safe_id(std::string_view id) {
     });
 }
 
+std::string store_way_out(int code) {
+    switch (code) {
+        case ENOSPC:
+        case EDQUOT:
+            return "free space there, or limit the logs with --max-total";
+        case EROFS:
+            return "mount it so that it can be written to, or choose another --store";
+        case ENOENT:
+            return "start the daemon with `twinlog run`, or name its store with --store";
+        case ENOTDIR:
+            return "name a directory with --store";
+        case EMFILE:
+        case ENFILE:
+            return "allow it more open files (ulimit -n)";
+        case EACCES:
+        case EPERM:
+            if (::geteuid() != 0) return "run it as root, or choose another --store";
+            break;
+        default:
+            break;
+    }
+    return "choose another --store";
+}
+
+Error unreadable_store(const std::string& path, int code) {
+    if (path.empty()) return {"--store", "it is empty", 0, "name a directory"};
+    return {path, "the store cannot be read", code, store_way_out(code)};
+}
+
 Result<Store> Store::open(const std::string& path, bool create) {
-    const std::string way_out = "choose another --store, or run as root";
+    if (path.empty()) return fail(unreadable_store(path, ENOENT));
     if (create) {
         for (const std::string& directory : {path, layout::containers_directory(path)}) {
-            auto made = make_directory(directory, layout::directory_mode);
-            if (!made) {
+            if (auto made = make_with_parents(directory); !made) {
                 Error error = std::move(made).error();
-                error.hint = way_out;
+                error.hint = store_way_out(error.code);
                 return fail(std::move(error));
             }
         }
     }
-    const std::string what = create ? "the store cannot be written" : "the store cannot be read";
+    const auto refused = [&path, create](int code) {
+        Error error = unreadable_store(path, code);
+        if (create) error.what = "the store cannot be written";
+        return fail(std::move(error));
+    };
     struct stat status {};
-    if (::stat(path.c_str(), &status) != 0) return fail_errno(path, what, way_out);
-    if (!S_ISDIR(status.st_mode)) return fail(Error{path, what, ENOTDIR, way_out});
-    if (::access(path.c_str(), create ? W_OK | X_OK : X_OK) != 0) {
-        return fail_errno(path, what, way_out);
-    }
+    if (::stat(path.c_str(), &status) != 0) return refused(errno);
+    if (!S_ISDIR(status.st_mode)) return refused(ENOTDIR);
+    if (::access(path.c_str(), create ? W_OK | X_OK : X_OK) != 0) return refused(errno);
     return Store(path);
 }
 
@@ -92,7 +134,8 @@ Status Store::lock() {
     const std::string path = lock_path(path_);
     UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, layout::file_mode));
     if (!fd.valid()) {
-        return fail_errno(path_, "the store cannot be written", "choose another --store");
+        const int code = errno;
+        return fail(Error{path_, "the store cannot be written", code, store_way_out(code)});
     }
     if (lock_byte(fd.get(), held_byte) != 0) {
         if (errno != EAGAIN && errno != EACCES) return fail_errno(path, "locking it");
@@ -153,6 +196,17 @@ Result<std::string> Store::make_container(const std::string& id) {
     return directory;
 }
 
+std::vector<std::string> Store::container_ids() const {
+    std::vector<std::string> ids;
+    std::error_code error;
+    std::filesystem::directory_iterator entry(layout::containers_directory(path_), error);
+    for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+        std::string id = entry->path().filename();
+        if (safe_id(id)) ids.push_back(std::move(id));
+    }
+    return ids;
+}
+
 Result<ContainerInfo> Store::load(const std::string& id) const {
     const auto directory = directory_of(id);
     if (!directory) return fail(directory.error());
@@ -162,8 +216,11 @@ Result<ContainerInfo> Store::load(const std::string& id) const {
 Status Store::save(const ContainerInfo& info) {
     const auto directory = directory_of(info.id);
     if (!directory) return fail(directory.error());
-    return write_file_atomically(*directory + "/" + std::string(layout::info_file), to_json(info),
-                                 layout::file_mode);
+    const std::string path = *directory + "/" + std::string(layout::info_file);
+    auto saved = write_file_with_spare(path, to_json(info), layout::file_mode);
+    // What has ended changes no more.
+    if (saved && info.state == ContainerState::ended) remove_spare(path);
+    return saved;
 }
 
 }  // namespace twinlog

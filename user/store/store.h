@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/file_system.h"
 #include "base/result.h"
@@ -19,10 +20,16 @@ namespace twinlog {
 // letters, digits, `_`, `.` and `-`, without "..".
 bool safe_id(std::string_view id);
 
+// The way out where the store, or its disk, refuses with this errno.
+std::string store_way_out(int code);
+
+// That the store cannot be read, in the same words whoever wants to. code: errno.
+Error unreadable_store(const std::string& path, int code);
+
 // Not thread-safe. Who lists or reads logs does so without it: read/container_catalog.h.
 class Store {
  public:
-    // create: make what is missing, for the daemon. Otherwise the store must be there.
+    // create: make what is missing, parents too, for the daemon. Otherwise the store must be there.
     static Result<Store> open(const std::string& path, bool create);
 
     // Makes this process the store's daemon until the object is gone. A second daemon is refused
@@ -35,6 +42,8 @@ class Store {
     // Makes the container's directory and returns its path. Here and below an id that is not
     // safe_id() is an error.
     Result<std::string> make_container(const std::string& id);
+    // Ids of all directories of containers, whatever is in them.
+    [[nodiscard]] std::vector<std::string> container_ids() const;
     // The container as it was saved last. ENOENT if it never was.
     [[nodiscard]] Result<ContainerInfo> load(const std::string& id) const;
     // The container's directory must be there. Once the container has ended, what is saved survives
