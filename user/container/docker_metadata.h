@@ -63,7 +63,8 @@ class DockerMetadata : public MetadataSource {
 
     [[nodiscard]] Result<Party> party_of(std::uint32_t pid) const;
     [[nodiscard]] std::optional<DataRoot> examine(std::uint32_t pid) const;
-    [[nodiscard]] std::string data_root_of(std::uint32_t pid, const FileRoot& files) const;
+    // Fails only where nobody answered.
+    [[nodiscard]] Result<std::string> data_root_of(std::uint32_t pid, const FileRoot& files) const;
     // Looks for dockerds that are not known and drops those that are gone. True if there are new
     // ones.
     bool scan();
