@@ -15,6 +15,10 @@ namespace {
 
 constexpr const char* default_data_root = "/var/lib/docker";
 constexpr const char* default_config_file = "/etc/docker/daemon.json";
+constexpr std::chrono::seconds scan_pause{1};
+constexpr std::chrono::seconds longest_scan_pause{60};
+// Of a container that nobody asks about any more.
+constexpr std::chrono::minutes forgotten_after{10};
 // More containers than any host has; bounds what a hostile directory can cost.
 constexpr std::size_t max_containers = 100000;
 
@@ -111,8 +115,9 @@ std::optional<Metadata> parse_docker_metadata(std::string_view config,
     return metadata;
 }
 
-DockerMetadata::DockerMetadata(ProcFs proc, std::string host_root)
-    : proc_(std::move(proc)), host_root_(std::move(host_root)) {
+DockerMetadata::DockerMetadata(ProcFs proc, std::string host_root, Clock clock)
+    : proc_(std::move(proc)), host_root_(std::move(host_root)), clock_(std::move(clock)) {
+    next_scan_ = clock_();
     DataRoot usual;
     usual.files = proc_.files_of_host(host_root_);
     usual.path = default_data_root;
@@ -266,11 +271,25 @@ std::optional<Metadata> DockerMetadata::read_any(const ContainerRef& container) 
     return std::nullopt;
 }
 
+bool DockerMetadata::is_due(const std::string& id) {
+    const auto now = clock_();
+    if (now < next_scan_) return false;
+    std::erase_if(unknown_,
+                  [now](const auto& item) { return item.second.due + forgotten_after < now; });
+    Unknown& unknown = unknown_.try_emplace(id, Unknown{now, scan_pause}).first->second;
+    if (now < unknown.due) return false;
+    unknown.due = now + unknown.pause;
+    unknown.pause = std::min(2 * unknown.pause, longest_scan_pause);
+    next_scan_ = now + scan_pause;
+    return true;
+}
+
 std::optional<Metadata> DockerMetadata::look_up(const ContainerRef& container) {
     if (!is_full_id(container.id)) return std::nullopt;
-    if (auto metadata = read_any(container)) return metadata;
-    if (!scan()) return std::nullopt;
-    return read_any(container);
+    auto metadata = read_any(container);
+    if (!metadata && is_due(container.id) && scan()) metadata = read_any(container);
+    if (metadata) unknown_.erase(container.id);
+    return metadata;
 }
 
 std::vector<std::string> DockerMetadata::resolve_among(const std::string& text,
