@@ -4,10 +4,12 @@
 
 #include <CLI/CLI.hpp>
 #include <iostream>
+#include <string_view>
 
 #include "cli/command.h"
 #include "cli/command_line.h"
 #include "cli/diagnostics.h"
+#include "container/file_agent.h"
 
 namespace {
 
@@ -27,6 +29,7 @@ void hold_standard_descriptors() {
 // What could be thrown here is a mistake in how options are declared: to end at once is right.
 // NOLINTNEXTLINE(bugprone-exception-escape)
 int main(int argc, char** argv) {
+    if (argc == 1 && argv[0] == twinlog::file_agent_name) return twinlog::serve_files();
     hold_standard_descriptors();
     CLI::App app{"Keeps containers' stdout and stderr within reach, whatever their log driver",
                  "twinlog"};

@@ -5,15 +5,19 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <chrono>
 
 #include "fake_host.h"
 
 using namespace twinlog;
+using namespace std::chrono_literals;
 using test::FakeHost;
 using test::FakeProcess;
 using test::full_id;
 
 namespace {
+
+using Time = std::chrono::steady_clock::time_point;
 
 std::string config(const std::string& name) {
     return R"({"Name":"/)" + name + R"(","State":{"Pid":4711}})";
@@ -138,7 +142,10 @@ TEST_CASE("docker: roots of running dockerds, also of later ones") {
     add(host, "/srv/two", full_id('2'), "two");
     add(host, "/srv/three", full_id('3'), "three");
     add(host, "/srv/four", full_id('4'), "four");
-    DockerMetadata docker(ProcFs(host.proc()), host.root());
+    DockerMetadata docker(ProcFs(host.proc()), host.root(), [now = Time{}]() mutable {
+        now += std::chrono::minutes{1};
+        return now;
+    });
     host.start(dockerd(10, {"dockerd", "--data-root", "/srv/one"}));
     CHECK(name_of(docker, full_id('1')) == "one");
     CHECK(name_of(docker, full_id('2')) == "(none)");
@@ -160,6 +167,52 @@ TEST_CASE("docker: roots of running dockerds, also of later ones") {
     host.end(10);
     CHECK(name_of(docker, full_id('9')) == "(none)");
     CHECK(name_of(docker, full_id('1')) == "one");
+}
+
+TEST_CASE("docker: all who are unknown together cost one look at all processes a second") {
+    const FakeHost host;
+    add(host, "/srv/one", full_id('1'), "one");
+    add(host, "/srv/two", full_id('2'), "two");
+    add(host, "/var/lib/docker", full_id('3'), "three");
+    Time now{};
+    DockerMetadata docker(ProcFs(host.proc()), host.root(), [&now] { return now; });
+    CHECK(name_of(docker, full_id('a')) == "(none)");
+    host.start(dockerd(10, {"dockerd", "--data-root", "/srv/one"}));
+    now += 999ms;
+    CHECK(name_of(docker, full_id('1')) == "(none)");
+    // Who is where it is known to be is found without.
+    CHECK(name_of(docker, full_id('3')) == "three");
+    now += 1ms;
+    CHECK(name_of(docker, full_id('1')) == "one");
+    host.start(dockerd(20, {"dockerd", "--data-root", "/srv/two"}));
+    CHECK(name_of(docker, full_id('2')) == "(none)");
+    now += 1s;
+    // What is found for one is found for all.
+    CHECK(name_of(docker, full_id('b')) == "(none)");
+    CHECK(name_of(docker, full_id('2')) == "two");
+}
+
+TEST_CASE("docker: who stays unknown is looked for ever less often, who is new at once") {
+    const FakeHost host;
+    add(host, "/srv/late", full_id('a'), "late");
+    add(host, "/srv/late", full_id('b'), "new");
+    std::vector<int> found_at;
+    for (int second = 0; second < 130; ++second) {
+        Time now{};
+        DockerMetadata docker(ProcFs(host.proc()), host.root(), [&now] { return now; });
+        for (int before = 0; before < second; ++before, now += 1s) {
+            REQUIRE(name_of(docker, full_id('a')) == "(none)");
+        }
+        host.start(dockerd(10, {"dockerd", "--data-root", "/srv/late"}));
+        if (name_of(docker, full_id('a')) == "late") {
+            found_at.push_back(second);
+        } else {
+            CHECK(name_of(docker, full_id('b')) == "new");
+            CHECK(name_of(docker, full_id('a')) == "late");
+        }
+        host.end(10);
+    }
+    CHECK(found_at == std::vector<int>{0, 1, 3, 7, 15, 31, 63, 123});
 }
 
 TEST_CASE("docker: another mount namespace is seen through its process") {

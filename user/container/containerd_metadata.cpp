@@ -52,7 +52,8 @@ std::optional<ContainerdMetadata::Shim> ContainerdMetadata::shim(std::uint32_t p
     if (!arguments || !uid || !directory) return std::nullopt;
     Shim shim;
     shim.arguments = *arguments;
-    shim.files = FileRoot{proc_.path(pid, "root"), *uid};
+    shim.files = proc_.files_of(pid);
+    shim.files.owner = *uid;
     shim.tasks = std::filesystem::path(*directory).parent_path().string();
     return shim;
 }
@@ -94,7 +95,8 @@ std::vector<std::string> ContainerdMetadata::resolve(const std::string& text) {
         const auto found = shim(pid);
         if (!found || found->arguments.name_space == docker_namespace) continue;
         std::vector<NamedContainer>& containers = proc_.speaks_for_host(pid) ? host : others;
-        for (const std::string& id : list_rooted(found->files, found->tasks, max_containers)) {
+        const auto listed = list_rooted(found->files, found->tasks, max_containers);
+        for (const std::string& id : listed.value_or(std::vector<std::string>{})) {
             // All host shims of a namespace show the same directory.
             if (!safe_id(id) || (&containers == &host && !seen.emplace(found->tasks, id).second)) {
                 continue;

@@ -1,8 +1,6 @@
 // Names and labels of Docker's containers, from dockerd's files.
 #include "container/docker_metadata.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <array>
 #include <filesystem>
@@ -17,6 +15,10 @@ namespace {
 
 constexpr const char* default_data_root = "/var/lib/docker";
 constexpr const char* default_config_file = "/etc/docker/daemon.json";
+constexpr std::chrono::seconds scan_pause{1};
+constexpr std::chrono::seconds longest_scan_pause{60};
+// Of a container that nobody asks about any more.
+constexpr std::chrono::minutes forgotten_after{10};
 // More containers than any host has; bounds what a hostile directory can cost.
 constexpr std::size_t max_containers = 100000;
 
@@ -36,13 +38,6 @@ bool takes_value(const std::string& argument, std::string_view option, const std
     return true;
 }
 
-bool same_directory(const std::string& left, const std::string& right) {
-    struct stat a {};
-    struct stat b {};
-    return ::stat(left.c_str(), &a) == 0 && ::stat(right.c_str(), &b) == 0 &&
-           a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
 std::string variable(const std::vector<std::string>& environment, std::string_view name) {
     for (const std::string& entry : environment) {
         if (entry.size() > name.size() && entry.starts_with(name) && entry[name.size()] == '=') {
@@ -60,9 +55,13 @@ bool remapped_root_name(std::string_view name) {
            name.find('.', dot + 1) == std::string_view::npos;
 }
 
-std::vector<std::string> container_directories(const FileRoot& files, const std::string& root) {
+// All of them, or none if that cannot be told.
+Result<std::vector<std::string>> container_directories(const FileRoot& files,
+                                                       const std::string& root) {
     std::vector<std::string> directories{root + "/containers"};
-    for (const std::string& name : list_rooted(files, root, 1000)) {
+    const auto names = list_rooted(files, root, 1000);
+    if (!names && names.error().code == no_answer) return fail(names.error());
+    for (const std::string& name : names.value_or(std::vector<std::string>{})) {
         if (remapped_root_name(name)) directories.push_back(root + "/" + name + "/containers");
     }
     return directories;
@@ -116,10 +115,11 @@ std::optional<Metadata> parse_docker_metadata(std::string_view config,
     return metadata;
 }
 
-DockerMetadata::DockerMetadata(ProcFs proc, std::string host_root)
-    : proc_(std::move(proc)), host_root_(std::move(host_root)) {
+DockerMetadata::DockerMetadata(ProcFs proc, std::string host_root, Clock clock)
+    : proc_(std::move(proc)), host_root_(std::move(host_root)), clock_(std::move(clock)) {
+    next_scan_ = clock_();
     DataRoot usual;
-    usual.files.directory = host_root_;
+    usual.files = proc_.files_of_host(host_root_);
     usual.path = default_data_root;
     usual.trusted = true;
     roots_.push_back(std::move(usual));
@@ -135,9 +135,13 @@ Result<DockerMetadata::Party> DockerMetadata::party_of(std::uint32_t pid) const 
     return Party{*uid, *pidns, *mntns};
 }
 
-std::string DockerMetadata::data_root_of(std::uint32_t pid, const FileRoot& files) const {
+Result<std::string> DockerMetadata::data_root_of(std::uint32_t pid, const FileRoot& files) const {
     const auto command = proc_.cmdline(pid);
     const auto environment = proc_.environment(pid);
+    for (const Error* error :
+         {command ? nullptr : &command.error(), environment ? nullptr : &environment.error()}) {
+        if (error != nullptr && error->code == no_answer) return fail(*error);
+    }
     DockerdArguments arguments;
     if (command) arguments = parse_dockerd_arguments(*command);
 
@@ -161,6 +165,7 @@ std::string DockerMetadata::data_root_of(std::uint32_t pid, const FileRoot& file
     if (!arguments.data_root.empty()) return absolute(arguments.data_root);
     if (!arguments.config_file.empty()) config_file = absolute(arguments.config_file);
     const auto text = read_rooted(files, config_file, max_metadata_file);
+    if (!text && text.error().code == no_answer) return fail(text.error());
     const auto config = text ? parse_json(*text) : std::nullopt;
     if (!config) return data_root;
     for (const char* key : {"data-root", "graph"}) {
@@ -181,11 +186,15 @@ std::optional<DockerMetadata::DataRoot> DockerMetadata::examine(std::uint32_t pi
     root.start_ticks = stat->start_ticks;
     root.party = *party;
     root.trusted = proc_.speaks_for_host(pid);
+    root.files = proc_.files_of(pid);
     root.files.owner = root.trusted ? 0 : party->uid;
-    const std::string seen = proc_.path(pid, "root");
-    const bool on_host = party->mntns == *own_mntns && same_directory(seen, host_root_);
-    root.files.directory = on_host ? host_root_ : seen;
-    root.path = data_root_of(pid, root.files);
+    const auto same = path_on_host(root.files, "/", host_root_);
+    if (!same && same.error().code == no_answer) return std::nullopt;
+    const bool on_host = party->mntns == *own_mntns && same && !same->empty();
+    if (on_host) root.files.directory = host_root_;
+    auto path = data_root_of(pid, root.files);
+    if (!path) return std::nullopt;
+    root.path = *std::move(path);
     // On the host and trusted, the files tell as much after the end of this dockerd.
     root.needs_process = !on_host || !root.trusted;
     return root;
@@ -233,13 +242,15 @@ bool DockerMetadata::usable(const DataRoot& root, const Result<Party>& parent) c
 }
 
 std::optional<Metadata> DockerMetadata::read(const DataRoot& root, const std::string& id) const {
-    for (const std::string& directory : container_directories(root.files, root.path)) {
+    const auto directories = container_directories(root.files, root.path);
+    if (!directories) return std::nullopt;
+    for (const std::string& directory : *directories) {
         std::string path = directory;
         path += '/';
         path += id;
         auto metadata = read_container(root.files, path);
         if (!metadata) continue;
-        metadata->home = path_on_host(root.files, path, host_root_);
+        metadata->home = path_on_host(root.files, path, host_root_).value_or(std::string());
         // A pid that a dockerd in a pid namespace of its own wrote means nothing here.
         if (!root.trusted) metadata->state_pid.reset();
         metadata->owner = root.files.owner;
@@ -260,11 +271,25 @@ std::optional<Metadata> DockerMetadata::read_any(const ContainerRef& container) 
     return std::nullopt;
 }
 
+bool DockerMetadata::is_due(const std::string& id) {
+    const auto now = clock_();
+    if (now < next_scan_) return false;
+    std::erase_if(unknown_,
+                  [now](const auto& item) { return item.second.due + forgotten_after < now; });
+    Unknown& unknown = unknown_.try_emplace(id, Unknown{now, scan_pause}).first->second;
+    if (now < unknown.due) return false;
+    unknown.due = now + unknown.pause;
+    unknown.pause = std::min(2 * unknown.pause, longest_scan_pause);
+    next_scan_ = now + scan_pause;
+    return true;
+}
+
 std::optional<Metadata> DockerMetadata::look_up(const ContainerRef& container) {
     if (!is_full_id(container.id)) return std::nullopt;
-    if (auto metadata = read_any(container)) return metadata;
-    if (!scan()) return std::nullopt;
-    return read_any(container);
+    auto metadata = read_any(container);
+    if (!metadata && is_due(container.id) && scan()) metadata = read_any(container);
+    if (metadata) unknown_.erase(container.id);
+    return metadata;
 }
 
 std::vector<std::string> DockerMetadata::resolve_among(const std::string& text,
@@ -272,8 +297,11 @@ std::vector<std::string> DockerMetadata::resolve_among(const std::string& text,
     std::vector<NamedContainer> containers;
     for (const DataRoot& root : roots_) {
         if (root.trusted != trusted || !reachable(root)) continue;
-        for (const std::string& directory : container_directories(root.files, root.path)) {
-            for (const std::string& id : list_rooted(root.files, directory, max_containers)) {
+        const auto directories = container_directories(root.files, root.path);
+        if (!directories) continue;
+        for (const std::string& directory : *directories) {
+            const auto ids = list_rooted(root.files, directory, max_containers);
+            for (const std::string& id : ids.value_or(std::vector<std::string>{})) {
                 if (!is_full_id(id)) continue;
                 std::string path = directory;
                 path += '/';
@@ -293,12 +321,14 @@ Presence DockerMetadata::presence(const ContainerRef& container) {
     Presence found = Presence::unknown;
     for (const DataRoot& root : roots_) {
         if (!root.trusted || !reachable(root)) continue;
-        for (const std::string& directory : container_directories(root.files, root.path)) {
+        const auto directories = container_directories(root.files, root.path);
+        if (!directories) continue;
+        for (const std::string& directory : *directories) {
             std::string path = root.files.directory;
             path += directory;
             path += '/';
             path += container.id;
-            const Presence here = presence_of(path);
+            const Presence here = presence_of(root.files, path);
             if (here == Presence::there) return here;
             // Without a dockerd, the usual place may not be where its containers are.
             if (here == Presence::removed && proc_.alive(root.pid, root.start_ticks)) found = here;

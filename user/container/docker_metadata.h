@@ -2,7 +2,10 @@
 // (moby daemon/container). dockerd is not asked, so it need not run.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,15 +30,19 @@ DockerdArguments parse_dockerd_arguments(const std::vector<std::string>& argumen
 std::optional<Metadata> parse_docker_metadata(std::string_view config, std::string_view hostconfig);
 
 // The data roots of all dockerds of the host, wherever they run: found by process name, remembered,
-// and looked for again when a container is not found, at most once a call.
+// and looked for again when a container is not found. That takes a walk through all processes: one
+// a second for all containers together, and ever fewer for one that stays unknown.
 //
 // Anybody can call a process dockerd. One that runs as root outside of containers is believed for
 // every container. Any other (rootless, or in a container) is believed only for containers whose
 // parent process has the same user, pid namespace and mount namespace as that dockerd.
 class DockerMetadata : public MetadataSource {
  public:
+    using Clock = std::function<std::chrono::steady_clock::time_point()>;
+
     // host_root: where the host's files are seen.
-    explicit DockerMetadata(ProcFs proc, std::string host_root = "/");
+    explicit DockerMetadata(ProcFs proc, std::string host_root = "/",
+                            Clock clock = std::chrono::steady_clock::now);
 
     std::optional<Metadata> look_up(const ContainerRef& container) override;
     std::vector<std::string> resolve(const std::string& text) override;
@@ -63,7 +70,15 @@ class DockerMetadata : public MetadataSource {
 
     [[nodiscard]] Result<Party> party_of(std::uint32_t pid) const;
     [[nodiscard]] std::optional<DataRoot> examine(std::uint32_t pid) const;
-    [[nodiscard]] std::string data_root_of(std::uint32_t pid, const FileRoot& files) const;
+    // Fails only where nobody answered.
+    [[nodiscard]] Result<std::string> data_root_of(std::uint32_t pid, const FileRoot& files) const;
+    // When a container that nobody knows is worth the next walk through all processes.
+    struct Unknown {
+        std::chrono::steady_clock::time_point due;
+        std::chrono::seconds pause{};
+    };
+    // Whether it is worth one now.
+    bool is_due(const std::string& id);
     // Looks for dockerds that are not known and drops those that are gone. True if there are new
     // ones.
     bool scan();
@@ -77,7 +92,10 @@ class DockerMetadata : public MetadataSource {
 
     ProcFs proc_;
     std::string host_root_;
+    Clock clock_;
     std::vector<DataRoot> roots_;
+    std::chrono::steady_clock::time_point next_scan_;
+    std::map<std::string, Unknown> unknown_;
 };
 
 }  // namespace twinlog

@@ -104,7 +104,8 @@ std::optional<Metadata> PodmanMetadata::describe(std::uint32_t conmon,
                                                  const ConmonArguments& arguments) const {
     const auto uid = proc_.uid(conmon);
     if (!uid) return std::nullopt;
-    const FileRoot files{proc_.path(conmon, "root"), *uid};
+    FileRoot files = proc_.files_of(conmon);
+    files.owner = *uid;
     Metadata metadata;
     std::string home;
     if (arguments.bundle.starts_with('/')) {
@@ -123,7 +124,7 @@ std::optional<Metadata> PodmanMetadata::describe(std::uint32_t conmon,
                 if (!stored->image.empty()) metadata.image = stored->image;
                 metadata.created_ns = stored->created_ns;
             }
-            home = path_on_host(files, container, host_root_);
+            home = path_on_host(files, container, host_root_).value_or(std::string());
         }
     }
     if (metadata.runtime.empty()) metadata.runtime = "podman";

@@ -11,7 +11,6 @@
 #include <system_error>
 
 #include "container/cgroup_name.h"
-#include "container/rooted_file.h"
 
 namespace twinlog {
 namespace {
@@ -149,6 +148,32 @@ Result<std::string> ProcFs::read(std::uint32_t pid, std::string_view file) const
     return text;
 }
 
+FileRoot ProcFs::files_of(std::uint32_t pid) const {
+    FileRoot files;
+    files.directory = path(pid, "root");
+    if (!agents_.host) return files;
+    files.agent = speaks_for_host(pid) ? agents_.host : agents_.others;
+    const auto now = stat(pid);
+    files.whom = {pid, now ? now->start_ticks : 0};
+    return files;
+}
+
+FileRoot ProcFs::files_of_host(std::string directory) const {
+    FileRoot files;
+    files.directory = std::move(directory);
+    files.agent = agents_.host;
+    return files;
+}
+
+Result<std::string> ProcFs::read_memory(std::uint32_t pid, std::string_view file) const {
+    if (!agents_.host) return read(pid, file);
+    FileRoot files = files_of(pid);
+    files.directory = root_;
+    auto text = read_rooted(files, std::to_string(pid) + "/" + std::string(file), max_proc_file);
+    if (!text) return unreadable(pid, text.error().code);
+    return text;
+}
+
 Result<std::string> ProcFs::link(std::uint32_t pid, std::string_view file) const {
     std::error_code error;
     const std::filesystem::path target = std::filesystem::read_symlink(path(pid, file), error);
@@ -177,11 +202,15 @@ Result<std::string> ProcFs::comm(std::uint32_t pid) const {
 }
 
 Result<std::vector<std::string>> ProcFs::cmdline(std::uint32_t pid) const {
-    return read(pid, "cmdline").map([](const std::string& text) { return parse_nul_list(text); });
+    return read_memory(pid, "cmdline").map([](const std::string& text) {
+        return parse_nul_list(text);
+    });
 }
 
 Result<std::vector<std::string>> ProcFs::environment(std::uint32_t pid) const {
-    return read(pid, "environ").map([](const std::string& text) { return parse_nul_list(text); });
+    return read_memory(pid, "environ").map([](const std::string& text) {
+        return parse_nul_list(text);
+    });
 }
 
 Result<CgroupPaths> ProcFs::cgroups(std::uint32_t pid) const {

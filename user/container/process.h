@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "container/rooted_file.h"
 
 namespace twinlog {
 
@@ -48,13 +49,16 @@ std::optional<std::uint32_t> parse_namespace_link(std::string_view text);
 // One proc file system. All failures name the process: "pid 123: no such process".
 class ProcFs {
  public:
-    explicit ProcFs(std::string root = "/proc") : root_(std::move(root)) {}
+    // Without agents, what a process can make hang is read by whoever asks for it.
+    explicit ProcFs(std::string root = "/proc", FileAgents agents = {})
+        : root_(std::move(root)), agents_(std::move(agents)) {}
 
     [[nodiscard]] Result<ProcessStat> stat(std::uint32_t pid) const;
     // False for a zombie too: it writes nothing more. With start_ticks not 0, also false if the pid
     // belongs to another process by now.
     [[nodiscard]] bool alive(std::uint32_t pid, std::uint64_t start_ticks = 0) const;
     [[nodiscard]] Result<std::string> comm(std::uint32_t pid) const;
+    // These two are in the process's memory, and that may be a file of any file system.
     [[nodiscard]] Result<std::vector<std::string>> cmdline(std::uint32_t pid) const;
     [[nodiscard]] Result<std::vector<std::string>> environment(std::uint32_t pid) const;
     [[nodiscard]] Result<CgroupPaths> cgroups(std::uint32_t pid) const;
@@ -71,14 +75,20 @@ class ProcFs {
     [[nodiscard]] Result<std::string> working_directory(std::uint32_t pid) const;
     // All processes, in no order; empty if /proc cannot be read.
     [[nodiscard]] std::vector<std::uint32_t> pids() const;
-    // Path of a file of a process.
-    [[nodiscard]] std::string path(std::uint32_t pid, std::string_view file) const;
+    // The files that a process sees, all users' of them.
+    [[nodiscard]] FileRoot files_of(std::uint32_t pid) const;
+    // The host's own, in directory.
+    [[nodiscard]] FileRoot files_of_host(std::string directory) const;
+    [[nodiscard]] const FileAgents& agents() const { return agents_; }
 
  private:
     [[nodiscard]] Result<std::string> read(std::uint32_t pid, std::string_view file) const;
+    [[nodiscard]] Result<std::string> read_memory(std::uint32_t pid, std::string_view file) const;
     [[nodiscard]] Result<std::string> link(std::uint32_t pid, std::string_view file) const;
+    [[nodiscard]] std::string path(std::uint32_t pid, std::string_view file) const;
 
     std::string root_;
+    FileAgents agents_;
 };
 
 }  // namespace twinlog

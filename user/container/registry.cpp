@@ -71,7 +71,7 @@ bool is_of_one_start(std::string_view id) {
 }
 
 Registry Registry::of_host(const std::string& proc_root) {
-    const ProcFs proc(proc_root);
+    const ProcFs proc(proc_root, FileAgents::start());
     // The first two see at the parent process whether the container is theirs, which costs little.
     std::vector<std::unique_ptr<MetadataSource>> sources;
     sources.push_back(std::make_unique<PodmanMetadata>(proc));
@@ -242,9 +242,13 @@ Presence Registry::presence(const ContainerInfo& info) {
         std::from_chars(info.id.data() + info.id.rfind('-') + 1, end, ticks);
         return proc_.alive(info.init_pid, ticks) ? Presence::there : Presence::removed;
     }
+    const FileAgents& agents = proc_.agents();
+    const std::uint64_t unanswered = agents.host ? agents.host->unanswered() : 0;
     Presence found = Presence::unknown;
     if (!info.home.empty()) {
-        found = presence_of(info.home);
+        FileRoot files = proc_.files_of_host("/");
+        if (info.owner.value_or(0) != 0) files.agent = agents.others;
+        found = presence_of(files, info.home);
     } else if (info.runtime == "docker" && info.image.empty()) {
         // It was removed before its files were looked at.
         for (const auto& source : sources_) {
@@ -254,7 +258,9 @@ Presence Registry::presence(const ContainerInfo& info) {
     if (found != Presence::removed) return found;
     // A data root may have been moved.
     const std::vector<std::string> ids = resolve(info.id);
-    return std::find(ids.begin(), ids.end(), info.id) == ids.end() ? found : Presence::there;
+    if (std::find(ids.begin(), ids.end(), info.id) != ids.end()) return Presence::there;
+    // What was not read may have it.
+    return agents.host && agents.host->unanswered() != unanswered ? Presence::unknown : found;
 }
 
 std::vector<std::string> Registry::resolve(const std::string& text) {

@@ -4,12 +4,15 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "container/file_agent.h"
+#include "container/metadata.h"
 
 namespace twinlog {
 
@@ -18,6 +21,9 @@ struct FileRoot {
     std::string directory;  // "/" for the host, /proc/PID/root for another process
     // Not 0: only files of this user are read, so that nobody makes root read what he may not.
     uid_t owner = 0;
+    // Who reads them, and on account of whom. None: whoever calls, however long that takes.
+    std::shared_ptr<FileAgent> agent;
+    Whom whom;
 };
 
 // Fails where the kernel or a sandbox takes away what the others need, and containers get no names.
@@ -33,11 +39,15 @@ Result<std::string> read_rooted(const FileRoot& root, const std::string& path, s
 
 // Path by which the host sees the directory at path within root; empty if it does not. host: where
 // its root is.
-std::string path_on_host(const FileRoot& root, const std::string& path, const std::string& host);
+Result<std::string> path_on_host(const FileRoot& root, const std::string& path,
+                                 const std::string& host);
 
-// Names in the directory at path, at most limit of them, in no order; empty if there are none or it
-// cannot be read.
-std::vector<std::string> list_rooted(const FileRoot& root, const std::string& path,
-                                     std::size_t limit);
+// Names in the directory at path, at most limit of them, in no order.
+Result<std::vector<std::string>> list_rooted(const FileRoot& root, const std::string& path,
+                                             std::size_t limit);
+
+// As the directory says in which a runtime keeps one for each container. home is a path of this
+// process's own: root only says who looks.
+Presence presence_of(const FileRoot& root, const std::string& home);
 
 }  // namespace twinlog
