@@ -73,6 +73,47 @@ class Errors(unittest.TestCase):
     def test_unknown_command(self):
         self.assertRefused([TWINLOG, "frobnicate"], "frobnicate", status=2)
 
+    def test_usage_errors_are_one_line_with_a_way_out(self):
+        self.container("a" * 64, "web")
+        config = self.directory / "twinlog.conf"
+        config.write_text('max-file = "many"\n')
+        for words, said in (
+                (("inspect", "web", "-f"), 'twinlog: unknown command "inspect" — twinlog --help lists them'),
+                (("--nosuch", "ps"), "twinlog: unknown option --nosuch — twinlog --help lists them"),
+                (("--log-level", "loud", "ps"),
+                 "twinlog: --log-level loud: not one of trace, debug, info, warn, error, off — twinlog --help"),
+                (("ps", "--nosuch", "x"), "twinlog ps: unknown option --nosuch — twinlog ps --help lists them"),
+                (("ps", "web", "-a"), 'twinlog ps: unexpected argument "web" — twinlog ps --help'),
+                (("run", "--container", "zz", "extra"), 'twinlog run: unexpected argument "extra" — twinlog run --help'),
+                (("run", "--pid", "1", "2"), 'twinlog run: unexpected argument "2" — twinlog run --help'),
+                (("run", "--config", config),
+                 f"twinlog run: {config}: --max-file many: not a whole number from 0 — twinlog run --help"),
+                (("run", "--config", "/nosuch"), "twinlog run: /nosuch: cannot read it — twinlog run --help"),
+                (("trace", "--pid", "abc"),
+                 "twinlog trace: --pid abc: not a whole number from 0 — twinlog trace --help"),
+                (("trace", "--pid", "1", "--container", "web"),
+                 "twinlog trace: --pid: not together with --container — twinlog trace --help"),
+                (("logs", "web", "-C", "-1", "--grep", "a"),
+                 "twinlog logs: --context -1: not a whole number from 0 — twinlog logs --help"),
+                (("logs", "web", "-C", "99999999999", "--grep", "a"),
+                 "twinlog logs: --context 99999999999: too large — twinlog logs --help"),
+                (("logs", "web", "-i"), "twinlog logs: --ignore-case: needs --grep — twinlog logs --help"),
+                (("logs", "web", "-o", "xml"),
+                 "twinlog logs: --output xml: not one of short, json, raw — twinlog logs --help"),
+                (("ps", "--all=foo"), "twinlog ps: --all foo: neither true nor false — twinlog ps --help"),
+                (("logs", "web", "-n"), "twinlog logs: --tail: its value is missing — twinlog logs --help"),
+                (("help", "nosuch"), 'twinlog: unknown command "nosuch" — twinlog --help lists them')):
+            self.assertEqual(self.assertRefused([TWINLOG, *words], status=2), said + "\n")
+            as_json = self.assertRefused([TWINLOG, "--log-format", "json", *words], status=2)
+            self.assertTrue(said.endswith(": " + json.loads(as_json)["message"]), as_json)
+        self.assertEqual(len(self.assertRefused([TWINLOG, "--log-format", "json"], status=2).splitlines()), 1)
+
+    def test_help_and_version_as_words(self):
+        for words, options in ((("help",), ("--help",)), (("help", "logs"), ("logs", "--help")),
+                               (("version",), ("--version",))):
+            done = run(TWINLOG, *words)
+            self.assertEqual((done.stdout, done.stderr), (run(TWINLOG, *options).stdout, b""), words)
+
     def test_logs_without_container(self):
         self.assertRefused(self.logs(), status=2)
 

@@ -13,6 +13,7 @@
 #include "cli/command.h"
 #include "cli/command_line.h"
 #include "cli/config_file.h"
+#include "cli/usage_error.h"
 #include "container/registry.h"
 #include "daemon/daemon.h"
 #include "store/housekeeper.h"
@@ -180,7 +181,7 @@ CLI::App* add_command(CLI::App& app, Arguments& arguments);
 
 // The options as the same command line and the configuration file give them now.
 Result<DaemonOptions> read_again(const std::vector<std::string>& command_line) {
-    CLI::App app;
+    CLI::App app{"", "twinlog"};
     Arguments arguments;
     add_command(app, arguments);
     // What stands before the command's name is about messages.
@@ -188,7 +189,7 @@ Result<DaemonOptions> read_again(const std::vector<std::string>& command_line) {
     try {
         parse_words(app, {name, command_line.end()});
     } catch (const CLI::ParseError& error) {
-        return fail("", error.what());
+        return fail(usage_error(app, error));
     }
     return to_options(arguments);
 }
