@@ -269,6 +269,15 @@ class Errors(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"stdout", done.stderr)
 
+    def test_output_that_cannot_be_written(self):
+        self.container("a" * 64, "web", frame(b"stdout", b"one"))
+        for words in (("--help",), ("logs", "--help"), ("--version",), ("help",), ("version",), ("doctor",),
+                      ("ps", "--store", self.store), ("verify", "--store", self.store)):
+            for redirection in (">/dev/full", ">&-"):
+                done = run("sh", "-c", f'exec "$@" {redirection}', "sh", TWINLOG, *words, check=False)
+                self.assertEqual(done.returncode, 1, (words, redirection))
+                self.assertRegex(done.stderr, rb"\Atwinlog: stdout: cannot write: [^\n]*\n\Z")
+
     def test_messages_as_json(self):
         for name in ('"', 'x","level":"info', "\\", "\n\t\x1b[m", "\u202e", "%v"):
             done = run(TWINLOG, "--log-format", "json", "--log-level", "off", "logs", "--store", self.store, name,
