@@ -32,11 +32,11 @@ class Errors(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.directory)
         self.store = self.directory / "store"
 
-    def container(self, identity, name, log=b"", text=None):
+    def container(self, identity, name, log=b"", text=None, **more):
         """A container's directory as the store keeps it."""
         directory = self.store / "containers" / identity
         directory.mkdir(parents=True)
-        info = {"id": identity, "name": name, "state": "ended"}
+        info = {"id": identity, "name": name, "state": "ended", **more}
         (directory / "container-cached.log").write_bytes(log)
         # Last, and at once: who follows takes the log up as soon as it is there.
         fresh = directory / "container.json.new"
@@ -113,6 +113,18 @@ class Errors(unittest.TestCase):
                                (("version",), ("--version",))):
             done = run(TWINLOG, *words)
             self.assertEqual((done.stdout, done.stderr), (run(TWINLOG, *options).stdout, b""), words)
+
+    def test_names_and_labels(self):
+        self.container("a" * 64, "web", frame(b"stdout", b"one"), labels={"team": "a"})
+        self.container("b" * 64, "db", frame(b"stdout", b"two"))
+        self.container("c" * 64, "job", frame(b"stdout", b"three"), labels={"team": "a", "x": "y"})
+        for options, lines in ((("--label", "team", "db"), ["db   | two", "job  | three", "web  | one"]),
+                               (("--label", "team=a", "--label", "x"), ["job  | three"]),
+                               (("db", "--label", "x=y"), ["db   | two", "job  | three"])):
+            self.assertEqual(sorted(run(*self.logs(*options)).stdout.decode().splitlines()), lines)
+        for options in (("--all", "web"), ("--all", "--label", "team")):
+            said = self.assertRefused(self.logs(*options), "--all", "leave it out", status=2)
+            self.assertEqual(len(said.splitlines()), 1)
 
     def test_logs_without_container(self):
         self.assertRefused(self.logs(), status=2)

@@ -110,6 +110,10 @@ Result<LogSession::Options> session_options(const LogsOptions& options) {
     if (options.containers.empty() && !session.selection.is_open()) {
         return fail("CONTAINER", "none is given", "name one, or use --all or --label");
     }
+    if (options.all && !(options.containers.empty() && options.labels.empty())) {
+        return fail("--all", "it takes all containers, whatever else is named",
+                    "leave it out, or names and --label");
+    }
     auto filter = line_filter(options);
     if (!filter) return fail(std::move(filter).error());
     session.filter = std::move(*filter);
@@ -237,13 +241,13 @@ void register_logs(CLI::App& app, Action& chosen) {
     command->add_flag("--details", options->print.details, "As docker logs: attributes first");
     command->add_flag("--all", options->all,
                       "All containers of the store, merged by time, each line with its "
-                      "container's name");
+                      "container's name; not with names or --label");
     command
         ->add_option("--label", options->labels,
-                     "Containers with this label, KEY or KEY=VALUE; of several labels all")
+                     "Containers with this label, KEY or KEY=VALUE, beside those that are named; "
+                     "given several times: those that have all of the labels")
         ->type_name("LABEL")
-        ->expected(1)
-        ->take_all();
+        ->allow_extra_args(false);
     command->add_flag("--stdout", options->only_stdout, "Only what was written to stdout");
     command->add_flag("--stderr", options->only_stderr,
                       "Only what was written to stderr; it goes to stderr");
@@ -278,7 +282,7 @@ void register_logs(CLI::App& app, Action& chosen) {
     command
         ->add_option("CONTAINER", options->containers,
                      "Names, ids, or beginnings of ids; several are merged by time, each line with "
-                     "its container's name")
+                     "its container's name. With --label those that have it, too")
         ->type_name("");
     command->callback([&chosen, options] { chosen = [options] { return run_logs(*options); }; });
 }

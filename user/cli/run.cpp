@@ -211,11 +211,13 @@ CLI::App* add_command(CLI::App& app, Arguments& arguments) {
     command
         ->add_option("--container", arguments.containers,
                      "Only this container: name, id or id prefix; may be repeated")
-        ->type_name("CONTAINER");
+        ->type_name("CONTAINER")
+        ->allow_extra_args(false);
     command
         ->add_option("--pid", arguments.pids,
                      "Only stdout and stderr of this process; may be repeated")
-        ->type_name("PID");
+        ->type_name("PID")
+        ->allow_extra_args(false);
     command->add_option("--backend", arguments.backend, "How writes are seen")
         ->check(CLI::IsMember({"auto", "tracepoint", "fentry"}))
         ->capture_default_str();
