@@ -144,6 +144,7 @@ class Errors(unittest.TestCase):
                 done = run(*self.logs(option, value, "web"), check=False)
                 self.assertIn(done.returncode, (1, 2))
                 self.assertIn(f'invalid value for "{option[2:]}"', done.stderr.decode())
+                self.assertIn("— for example 10m, 24h or 2026-11-24T08:00", done.stderr.decode())
 
     def test_bad_max_size(self):
         for value in ("foo", "10x", "1.2.3m"):

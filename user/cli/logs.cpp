@@ -67,9 +67,14 @@ std::optional<std::uint64_t> parse_tail(std::string_view text) {
 Result<ReadOptions> read_options(const LogsOptions& options) {
     const TimeReference now = local_time_reference();
     ReadOptions read;
-    auto since = parse_docker_time("since", options.since, now);
+    const auto parse = [&now](std::string_view option, std::string_view value) {
+        auto time = parse_docker_time(option, value, now);
+        if (!time) time.error().hint = "for example 10m, 24h or 2026-11-24T08:00";
+        return time;
+    };
+    auto since = parse("since", options.since);
     if (!since) return pass_on(std::move(since));
-    auto until = parse_docker_time("until", options.until, now);
+    auto until = parse("until", options.until);
     if (!until) return pass_on(std::move(until));
     read.since_ns = *since;
     if (*until != 0) read.until_ns = *until;  // Docker: 0 is unset
