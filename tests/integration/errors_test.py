@@ -126,6 +126,28 @@ class Errors(unittest.TestCase):
             said = self.assertRefused(self.logs(*options), "--all", "leave it out", status=2)
             self.assertEqual(len(said.splitlines()), 1)
 
+    def test_ps_shows_ids_and_filters(self):
+        def ps(*options):
+            return run(TWINLOG, "ps", "--store", self.store, *options).stdout.decode()
+        self.container("a" * 64, "web", labels={"team": "a"})
+        self.container("b" * 64, "web-2", state="running", labels={"team": "a", "x": ""})
+        self.container("c" * 64, "db", labels={"team": "b"})
+        self.assertEqual(ps("-q"), "b" * 12 + "\n")
+        self.assertEqual(ps("-q", "--no-trunc"), "b" * 64 + "\n")
+        self.assertEqual(sorted(ps("-aq").split()), [letter * 12 for letter in "abc"])
+        self.assertIn("\n" + "b" * 64 + " ", ps("--no-trunc"))
+        self.assertEqual(json.loads(ps("-q", "--format", "json"))["id"], "b" * 64)
+        for filters, letters in ((("name=web",), "ab"), (("name=^/web$",), "a"), (("name=db", "name=2$"), "bc"),
+                                 (("id=^c",), "c"), (("status=exited",), "ac"), (("status=running", "name=db"), ""),
+                                 (("label=team",), "abc"), (("label=team=a", "label=x"), "b")):
+            options = [word for text in filters for word in ("--filter", text)]
+            self.assertEqual(sorted(ps("-aq", *options).split()), [letter * 12 for letter in letters], filters)
+        # As with docker, asking for a state shows ended ones, too.
+        self.assertEqual(sorted(ps("-q", "-f", "status=exited").split()), ["a" * 12, "c" * 12])
+        for text in ("web", "name=", "nosuch=x", "status=paused", "name=a(b", "label==x"):
+            said = self.assertRefused([TWINLOG, "ps", "--store", self.store, "--filter", text], status=2)
+            self.assertEqual(len(said.splitlines()), 1, said)
+
     def test_logs_without_container(self):
         self.assertRefused(self.logs(), status=2)
 
