@@ -126,6 +126,18 @@ class Errors(unittest.TestCase):
             said = self.assertRefused(self.logs(*options), "--all", "leave it out", status=2)
             self.assertEqual(len(said.splitlines()), 1)
 
+    def test_some_containers_are_not_there(self):
+        self.container("a" * 64, "web", frame(b"stdout", b"one"), streams={"stdout": {"kind": "pipe", "bytes": 4}})
+        for command, found in (("stats", b"web"), ("verify", b"1 container, 1 file, ")):
+            for name, said in (("nosuch", b"twinlog: No such container: nosuch"), ("", b"twinlog: the name is empty")):
+                done = run(TWINLOG, command, "--store", self.store, name, "web", check=False)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn(found, done.stdout)
+                self.assertEqual([line.split(" — ".encode())[0] for line in done.stderr.splitlines()], [said])
+                self.assertRefused([TWINLOG, command, "--store", self.store, name])
+            self.assertEqual(run(TWINLOG, command, "--store", self.store, "web").returncode, 0)
+        self.assertIn(b", 1 entry: all good", run(TWINLOG, "verify", "--store", self.store).stdout)
+
     def test_ps_shows_ids_and_filters(self):
         def ps(*options):
             return run(TWINLOG, "ps", "--store", self.store, *options).stdout.decode()
