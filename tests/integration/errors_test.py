@@ -1,15 +1,20 @@
 """Wrong input and hosts that cannot do it: an exit status and one clear line each, no dockerd needed."""
 
+import fcntl
 import json
 import os
 import pathlib
 import shutil
+import struct
 import subprocess
 import tempfile
+import time
 import unittest
 
 import harness
 from harness import TWINLOG, cannot_run, run
+
+F_OFD_SETLK = 37  # Linux; fcntl has it from Python 3.9 on
 
 
 def frame(source, line, piece=None):
@@ -367,10 +372,58 @@ class Errors(unittest.TestCase):
                                         stdout=output, stderr=subprocess.PIPE)
             self.addCleanup(follower.communicate)
             self.addCleanup(follower.kill)
+            self.assertIn(b"no daemon runs with this store", harness.read_line(follower.stderr))
             self.assertEqual(harness.read_line(follower.stderr),
                              b"twinlog: web: 7 bytes lost, in 1 place; -o short shows where\n")
         os.close(writer)
         self.assertEqual(follower.wait(harness.DEADLINE), 0)
+
+    # No daemon
+
+    def serve(self):
+        """Holds the store's lock as a daemon does, until the descriptor that it returns is closed."""
+        lock = os.open(self.store / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.write(lock, b"%d\n" % os.getpid())
+        # Byte 1 says that the number can be read.
+        fcntl.fcntl(lock, F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 1, 1, 0))
+        return lock
+
+    def test_logs_without_daemon(self):
+        note = b"twinlog: no daemon runs with this store: the log is as of its end\n"
+        self.container("a" * 64, "web", frame(b"stdout", b"one"), state="running", run=1)
+        self.container("b" * 64, "ended", frame(b"stdout", b"one"))
+        for words, said in ((("web",), note), (("-o", "json", "web"), note), (("--all",), note),
+                            (("--docker-exact", "web"), b""), (("ended",), b"")):
+            done = run(*self.logs(*words))
+            self.assertEqual((b"one" in done.stdout, done.stderr), (True, said), words)
+        lock = self.serve()
+        self.assertEqual(run(*self.logs("web")).stderr, b"")
+        os.close(lock)
+
+    def test_daemon_that_goes_away(self):
+        note = b"twinlog: no daemon runs with this store: the log is as of its end, and goes on with the next one\n"
+        self.container("a" * 64, "web", frame(b"stdout", b"one"), state="running", run=1)
+        lock = self.serve()
+        followers = []
+        for words in (("web",), ("--all",), ("--docker-exact", "web")):
+            follower = subprocess.Popen([str(word) for word in self.logs("-f", *words)],
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.addCleanup(follower.communicate)
+            self.addCleanup(follower.kill)
+            self.assertIn(b"one\n", harness.read_line(follower.stdout))
+            followers.append(follower)
+        # It goes, is told of once, comes, and goes again.
+        for _ in range(2):
+            os.close(lock)
+            for follower in followers[:2]:
+                self.assertEqual(harness.read_line(follower.stderr), note)
+            lock = self.serve()
+            time.sleep(5)
+        os.close(lock)
+        for follower in followers:
+            self.assertIsNone(follower.poll())
+            follower.kill()
+            self.assertEqual(follower.communicate(), (b"", b""))
 
     # What is removed meanwhile
 

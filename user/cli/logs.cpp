@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
@@ -13,6 +14,7 @@
 
 #include "base/docker_time.h"
 #include "cli/command.h"
+#include "cli/daemon_watch.h"
 #include "cli/log_session.h"
 #include "cli/logs_printer.h"
 #include "cli/raw_option.h"
@@ -139,7 +141,7 @@ Result<LogSession::Options> session_options(const LogsOptions& options) {
 }
 
 // One container as docker logs shows it: entry by entry, pieces of a line as they come.
-Status print_one(const CatalogItem& item, const LogSession::Options& options) {
+Status print_one(const CatalogItem& item, const LogSession::Options& options, DaemonWatch& daemon) {
     auto reader = LogReader::open(item.directory, reader_options(options.read, options.filter));
     if (!reader) return pass_on(std::move(reader));
     PrintOptions print = options.print;
@@ -162,9 +164,9 @@ Status print_one(const CatalogItem& item, const LogSession::Options& options) {
                 break;
             case LogReader::Step::idle: {
                 if (auto flushed = printer.flush(); !flushed) return flushed;
-                const auto woken = reader->wait(-1, STDOUT_FILENO);
+                const auto woken = reader->wait(daemon.fd(), STDOUT_FILENO);
                 if (!woken) return fail(woken.error());
-                if (*woken == DirectoryWatch::Wake::stop) return {};
+                if (*woken == DirectoryWatch::Wake::stop && !daemon.look()) return {};
                 break;
             }
             case LogReader::Step::end:
@@ -187,16 +189,25 @@ Result<bool> print_logs(LogSession::Options options) {
         for (const Error& error : catalog->unreadable) report(error);
         all_read = catalog->unreadable.empty();
     }
+    const bool is_live = (options.read.follow && options.selection.is_open()) ||
+                         std::any_of(items->begin(), items->end(), [](const CatalogItem& item) {
+                             return item.info.state == ContainerState::running;
+                         });
+    // Docker has nothing of the kind to say.
+    DaemonWatch daemon;
+    if (is_live && !options.print.docker_exact) {
+        daemon = DaemonWatch::start(options.store, options.read.follow);
+    }
     options.names = items->size() > 1 || options.selection.is_open();
     const bool whole_lines = options.names || options.filter.looks_at_lines();
     if (!whole_lines && options.form == OutputForm::short_) {
-        if (auto printed = print_one(items->front(), options); !printed) {
+        if (auto printed = print_one(items->front(), options, daemon); !printed) {
             return pass_on(std::move(printed));
         }
         return true;
     }
     options.print.whole_lines = whole_lines;
-    LogSession session(std::move(options));
+    LogSession session(std::move(options), std::move(daemon));
     auto printed = session.run(*items);
     if (!printed) return printed;
     return *printed && all_read;
