@@ -131,6 +131,13 @@ class Errors(unittest.TestCase):
             said = self.assertRefused(self.logs(*options), "--all", "leave it out", status=2)
             self.assertEqual(len(said.splitlines()), 1)
 
+    def test_raw_has_no_place_for_more(self):
+        self.container("a" * 64, "web", frame(b"stdout", b"one"))
+        for option, name in (("-t", "--timestamps"), ("--details", "--details"), ("--writer", "--writer")):
+            said = self.assertRefused(self.logs("-o", "raw", option, "web"), name, "-o raw", status=2)
+            self.assertEqual(len(said.splitlines()), 1)
+        self.assertEqual(run(*self.logs("-o", "raw", "--writer=x", "web")).stdout, b"")
+
     def test_some_containers_are_not_there(self):
         self.container("a" * 64, "web", frame(b"stdout", b"one"), streams={"stdout": {"kind": "pipe", "bytes": 4}})
         for command, found in (("stats", b"web"), ("verify", b"1 container, 1 file, ")):
@@ -211,7 +218,7 @@ class Errors(unittest.TestCase):
         self.container("a" * 64, "web", frame(b"stdout", b"one") + cut[0] + other + cut[1] + cut[2])
         self.container("b" * 64, "db", frame(b"stdout", b"last"))
         for options, out, err in ((("-n", "1"), b"STARTmiddleEND\n", b""), (("-n", "2"), b"STARTmiddleEND\n", b"other\n"),
-                                  (("-n", "1", "-t", "-o", "raw"), b"STARTmiddleEND\n", b""),
+                                  (("-n", "1", "-o", "raw"), b"STARTmiddleEND\n", b""),
                                   (("-n", "1", "--docker-exact=23"), b"END\n", b""),
                                   (("-n", "1", "--stderr"), b"", b"other\n")):
             done = run(*self.logs(*options, "web"))

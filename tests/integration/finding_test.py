@@ -242,7 +242,7 @@ class Finding(DockerTestCase):
     def test_raw(self):
         script = r"printf 'a\000\377\r\n\nb'; printf '\033[31mred' >&2"
         container = self.ended(script)
-        done = self.logs("-o", "raw", "-t", "--writer", container)
+        done = self.logs("-o", "raw", container)
         self.assertEqual((done.stdout, done.stderr), (b"a\0\xff\r\n\nb", b"\033[31mred"))
         # Into a pipe the short form is byte exact, too.
         done = self.logs(container)

@@ -126,6 +126,16 @@ Result<LogSession::Options> session_options(const LogsOptions& options) {
     session.filter = std::move(*filter);
     if (options.form == "json") session.form = OutputForm::json;
     if (options.form == "raw") session.form = OutputForm::raw;
+    if (session.form == OutputForm::raw) {
+        const char* const extra = options.print.timestamps ? "--timestamps"
+                                  : options.print.details  ? "--details"
+                                  : options.writer.shown() && !options.writer.filter() ? "--writer"
+                                                                                       : nullptr;
+        if (extra != nullptr) {
+            return fail(extra, "-o raw prints the bytes of the streams and nothing else",
+                        "leave one of them out, or use -o json");
+        }
+    }
     const bool docker_exact = !options.docker_exact.empty();
     if (docker_exact && (options.containers.size() != 1 || session.selection.is_open() ||
                          session.filter.looks_at_lines() || session.form != OutputForm::short_)) {
