@@ -231,11 +231,30 @@ class Errors(unittest.TestCase):
         self.assertEqual(done.returncode, 2)
         self.assertIn("max-file cannot be less than 1", done.stderr.decode())
 
+    def test_options_that_contradict(self):
+        """As with Docker's local driver; what is so by default does not count."""
+        words = ("compression cannot be enabled when max file count is 1", "--max-file 2")
+        self.assertRefused(self.daemon("--max-file", "1", "--compress"), *words, status=2)
+        config = self.directory / "twinlog.conf"
+        config.write_text("max-file = 1\ncompress = true\n")
+        self.assertRefused(self.daemon("--config", config), *words, status=2)
+        # What is looked at later is refused, so these are taken.
+        for options in (("--max-file", "1"), ("--max-file", "1", "--no-compress"), ("--max-file", "2", "--compress")):
+            self.assertRefused(self.daemon(*options, "--spill", "1"), "--spill", status=2)
+
+    def test_empty_labels(self):
+        config = self.directory / "twinlog.conf"
+        config.write_text('labels = ["a", ""]\n')
+        for options in (("--labels", "a,,b"), ("--labels", ",a"), ("--labels", "a,"), ("--config", config)):
+            self.assertRefused(self.daemon(*options), "--labels", "a label is empty", status=2)
+        self.assertRefused(self.daemon("--labels", "a,b", "--spill", "1"), "--spill", status=2)
+
     def test_config_file(self):
         config = self.directory / "twinlog.conf"
         self.assertRefused(self.daemon("--config", config), str(config), status=2)
         for text, word in (('no-such-option = "1"', "no-such-option"), ('max-size = "enormous"', "enormous"),
                            ("max-file = 0", "max-file cannot be less than 1"),
+                           ("finish = true", "finish"),
                            ('backend = "magic"', "magic"), ('[run]\nmax-file = 3', "run")):
             config.write_text(text + "\n")
             self.assertRefused(self.daemon("--config", config), word, status=2)
