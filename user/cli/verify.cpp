@@ -117,8 +117,10 @@ Result<int> verify(const Arguments& arguments) {
 
 void register_verify(CLI::App& app, Action& chosen) {
     auto arguments = std::make_shared<Arguments>();
-    CLI::App* command =
-        app.add_subcommand("verify", "Checks the logs in a store; exits with 1 if any is damaged");
+    CLI::App* command = app.add_subcommand(
+        "verify",
+        "Checks the logs in a store, their structure, lengths and positions, not "
+        "what was written; exits with 1 if any is damaged");
     command->add_flag("--repair", arguments->repair,
                       "Mend what is damaged; no daemon may run with the store");
     add_store_option(*command, arguments->store);
