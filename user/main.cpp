@@ -9,6 +9,7 @@
 #include "cli/command.h"
 #include "cli/command_line.h"
 #include "cli/diagnostics.h"
+#include "cli/usage_error.h"
 #include "container/file_agent.h"
 
 namespace {
@@ -48,14 +49,16 @@ int main(int argc, char** argv) {
     twinlog::register_verify(app, chosen);
     twinlog::register_convert(app, chosen);
     twinlog::register_describe(app, chosen);
+    twinlog::register_help(app, chosen);
 
     try {
         twinlog::parse_words(app, {argv + 1, argv + argc});
     } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? twinlog::exit_ok : twinlog::exit_usage;
+        return twinlog::end_parsing(app, error);
     }
     if (!chosen) {
-        std::cerr << app.help() << "twinlog: a subcommand is required\n";
+        if (app["--log-format"]->as<std::string>() == "text") std::cerr << app.help();
+        twinlog::report({{}, "no command is given", 0, "twinlog --help lists them"});
         return twinlog::exit_usage;
     }
     return chosen();

@@ -134,6 +134,7 @@ class Reading(unittest.TestCase):
                                     stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.addCleanup(follower.stdout.close)
         self.addCleanup(follower.stderr.close)
+        self.assertIn(b"no daemon runs with this store", read_line(follower.stderr))
         for line in self.lines:
             self.assertEqual(read_line(follower.stdout), line + b"\n")
         return follower

@@ -1,16 +1,21 @@
 """Wrong input and hosts that cannot do it: an exit status and one clear line each, no dockerd needed."""
 
+import fcntl
 import json
 import os
 import pathlib
 import shutil
 import signal
+import struct
 import subprocess
 import tempfile
+import time
 import unittest
 
 import harness
 from harness import TWINLOG, cannot_run, run
+
+F_OFD_SETLK = 37  # Linux; fcntl has it from Python 3.9 on
 
 
 def frame(source, line, piece=None):
@@ -33,11 +38,11 @@ class Errors(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.directory)
         self.store = self.directory / "store"
 
-    def container(self, identity, name, log=b"", text=None):
+    def container(self, identity, name, log=b"", text=None, **more):
         """A container's directory as the store keeps it."""
         directory = self.store / "containers" / identity
         directory.mkdir(parents=True)
-        info = {"id": identity, "name": name, "state": "ended"}
+        info = {"id": identity, "name": name, "state": "ended", **more}
         (directory / "container-cached.log").write_bytes(log)
         # Last, and at once: who follows takes the log up as soon as it is there.
         fresh = directory / "container.json.new"
@@ -74,6 +79,100 @@ class Errors(unittest.TestCase):
     def test_unknown_command(self):
         self.assertRefused([TWINLOG, "frobnicate"], "frobnicate", status=2)
 
+    def test_usage_errors_are_one_line_with_a_way_out(self):
+        self.container("a" * 64, "web")
+        config = self.directory / "twinlog.conf"
+        config.write_text('max-file = "many"\n')
+        for words, said in (
+                (("inspect", "web", "-f"), 'twinlog: unknown command "inspect" — twinlog --help lists them'),
+                (("--nosuch", "ps"), "twinlog: unknown option --nosuch — twinlog --help lists them"),
+                (("--log-level", "loud", "ps"),
+                 "twinlog: --log-level loud: not one of trace, debug, info, warn, error, off — twinlog --help"),
+                (("ps", "--nosuch", "x"), "twinlog ps: unknown option --nosuch — twinlog ps --help lists them"),
+                (("ps", "web", "-a"), 'twinlog ps: unexpected argument "web" — twinlog ps --help'),
+                (("run", "--container", "zz", "extra"), 'twinlog run: unexpected argument "extra" — twinlog run --help'),
+                (("run", "--pid", "1", "2"), 'twinlog run: unexpected argument "2" — twinlog run --help'),
+                (("run", "--config", config),
+                 f"twinlog run: {config}: --max-file many: not a whole number from 0 — twinlog run --help"),
+                (("run", "--config", "/nosuch"), "twinlog run: /nosuch: cannot read it — twinlog run --help"),
+                (("trace", "--pid", "abc"),
+                 "twinlog trace: --pid abc: not a whole number from 0 — twinlog trace --help"),
+                (("trace", "--pid", "1", "--container", "web"),
+                 "twinlog trace: --pid: not together with --container — twinlog trace --help"),
+                (("logs", "web", "-C", "-1", "--grep", "a"),
+                 "twinlog logs: --context -1: not a whole number from 0 — twinlog logs --help"),
+                (("logs", "web", "-C", "99999999999", "--grep", "a"),
+                 "twinlog logs: --context 99999999999: too large — twinlog logs --help"),
+                (("logs", "web", "-i"), "twinlog logs: --ignore-case: needs --grep — twinlog logs --help"),
+                (("logs", "web", "-o", "xml"),
+                 "twinlog logs: --output xml: not one of short, json, raw — twinlog logs --help"),
+                (("ps", "--all=foo"), "twinlog ps: --all foo: neither true nor false — twinlog ps --help"),
+                (("logs", "web", "-n"), "twinlog logs: --tail: its value is missing — twinlog logs --help"),
+                (("help", "nosuch"), 'twinlog: unknown command "nosuch" — twinlog --help lists them')):
+            self.assertEqual(self.assertRefused([TWINLOG, *words], status=2), said + "\n")
+            as_json = self.assertRefused([TWINLOG, "--log-format", "json", *words], status=2)
+            self.assertTrue(said.endswith(": " + json.loads(as_json)["message"]), as_json)
+        self.assertEqual(len(self.assertRefused([TWINLOG, "--log-format", "json"], status=2).splitlines()), 1)
+
+    def test_help_and_version_as_words(self):
+        for words, options in ((("help",), ("--help",)), (("help", "logs"), ("logs", "--help")),
+                               (("version",), ("--version",))):
+            done = run(TWINLOG, *words)
+            self.assertEqual((done.stdout, done.stderr), (run(TWINLOG, *options).stdout, b""), words)
+
+    def test_names_and_labels(self):
+        self.container("a" * 64, "web", frame(b"stdout", b"one"), labels={"team": "a"})
+        self.container("b" * 64, "db", frame(b"stdout", b"two"))
+        self.container("c" * 64, "job", frame(b"stdout", b"three"), labels={"team": "a", "x": "y"})
+        for options, lines in ((("--label", "team", "db"), ["db   | two", "job  | three", "web  | one"]),
+                               (("--label", "team=a", "--label", "x"), ["job  | three"]),
+                               (("db", "--label", "x=y"), ["db   | two", "job  | three"])):
+            self.assertEqual(sorted(run(*self.logs(*options)).stdout.decode().splitlines()), lines)
+        for options in (("--all", "web"), ("--all", "--label", "team")):
+            said = self.assertRefused(self.logs(*options), "--all", "leave it out", status=2)
+            self.assertEqual(len(said.splitlines()), 1)
+
+    def test_raw_has_no_place_for_more(self):
+        self.container("a" * 64, "web", frame(b"stdout", b"one"))
+        for option, name in (("-t", "--timestamps"), ("--details", "--details"), ("--writer", "--writer")):
+            said = self.assertRefused(self.logs("-o", "raw", option, "web"), name, "-o raw", status=2)
+            self.assertEqual(len(said.splitlines()), 1)
+        self.assertEqual(run(*self.logs("-o", "raw", "--writer=x", "web")).stdout, b"")
+
+    def test_some_containers_are_not_there(self):
+        self.container("a" * 64, "web", frame(b"stdout", b"one"), streams={"stdout": {"kind": "pipe", "bytes": 4}})
+        for command, found in (("stats", b"web"), ("verify", b"1 container, 1 file, ")):
+            for name, said in (("nosuch", b"twinlog: No such container: nosuch"), ("", b"twinlog: the name is empty")):
+                done = run(TWINLOG, command, "--store", self.store, name, "web", check=False)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn(found, done.stdout)
+                self.assertEqual([line.split(" — ".encode())[0] for line in done.stderr.splitlines()], [said])
+                self.assertRefused([TWINLOG, command, "--store", self.store, name])
+            self.assertEqual(run(TWINLOG, command, "--store", self.store, "web").returncode, 0)
+        self.assertIn(b", 1 entry: all good", run(TWINLOG, "verify", "--store", self.store).stdout)
+
+    def test_ps_shows_ids_and_filters(self):
+        def ps(*options):
+            return run(TWINLOG, "ps", "--store", self.store, *options).stdout.decode()
+        self.container("a" * 64, "web", labels={"team": "a"})
+        self.container("b" * 64, "web-2", state="running", labels={"team": "a", "x": ""})
+        self.container("c" * 64, "db", labels={"team": "b"})
+        self.assertEqual(ps("-q"), "b" * 12 + "\n")
+        self.assertEqual(ps("-q", "--no-trunc"), "b" * 64 + "\n")
+        self.assertEqual(sorted(ps("-aq").split()), [letter * 12 for letter in "abc"])
+        self.assertIn("\n" + "b" * 64 + " ", ps("--no-trunc"))
+        self.assertEqual(json.loads(ps("-q", "--format", "json"))["id"], "b" * 64)
+        for filters, letters in ((("name=web",), "ab"), (("name=^/web$",), "a"), (("name=db", "name=2$"), "bc"),
+                                 (("id=^c",), "c"), (("status=exited",), "ac"), (("status=running", "name=db"), ""),
+                                 (("label=team",), "abc"), (("label=team=a", "label=x"), "b")):
+            options = [word for text in filters for word in ("--filter", text)]
+            self.assertEqual(sorted(ps("-aq", *options).split()), [letter * 12 for letter in letters], filters)
+        # As with docker, asking for a state shows ended ones, too.
+        self.assertEqual(sorted(ps("-q", "-f", "status=exited").split()), ["a" * 12, "c" * 12])
+        for text in ("web", "name=", "nosuch=x", "status=paused", "name=a(b", "label==x"):
+            said = self.assertRefused([TWINLOG, "ps", "--store", self.store, "--filter", text], status=2)
+            self.assertEqual(len(said.splitlines()), 1, said)
+
     def test_logs_without_container(self):
         self.assertRefused(self.logs(), status=2)
 
@@ -92,6 +191,7 @@ class Errors(unittest.TestCase):
                 done = run(*self.logs(option, value, "web"), check=False)
                 self.assertIn(done.returncode, (1, 2))
                 self.assertIn(f'invalid value for "{option[2:]}"', done.stderr.decode())
+                self.assertIn("— for example 10m, 24h or 2026-11-24T08:00", done.stderr.decode())
 
     def test_bad_max_size(self):
         for value in ("foo", "10x", "1.2.3m"):
@@ -120,7 +220,7 @@ class Errors(unittest.TestCase):
         self.container("a" * 64, "web", frame(b"stdout", b"one") + cut[0] + other + cut[1] + cut[2])
         self.container("b" * 64, "db", frame(b"stdout", b"last"))
         for options, out, err in ((("-n", "1"), b"STARTmiddleEND\n", b""), (("-n", "2"), b"STARTmiddleEND\n", b"other\n"),
-                                  (("-n", "1", "-t", "-o", "raw"), b"STARTmiddleEND\n", b""),
+                                  (("-n", "1", "-o", "raw"), b"STARTmiddleEND\n", b""),
                                   (("-n", "1", "--docker-exact=23"), b"END\n", b""),
                                   (("-n", "1", "--stderr"), b"", b"other\n")):
             done = run(*self.logs(*options, "web"))
@@ -145,11 +245,30 @@ class Errors(unittest.TestCase):
         self.assertEqual(done.returncode, 2)
         self.assertIn("max-file cannot be less than 1", done.stderr.decode())
 
+    def test_options_that_contradict(self):
+        """As with Docker's local driver; what is so by default does not count."""
+        words = ("compression cannot be enabled when max file count is 1", "--max-file 2")
+        self.assertRefused(self.daemon("--max-file", "1", "--compress"), *words, status=2)
+        config = self.directory / "twinlog.conf"
+        config.write_text("max-file = 1\ncompress = true\n")
+        self.assertRefused(self.daemon("--config", config), *words, status=2)
+        # What is looked at later is refused, so these are taken.
+        for options in (("--max-file", "1"), ("--max-file", "1", "--no-compress"), ("--max-file", "2", "--compress")):
+            self.assertRefused(self.daemon(*options, "--spill", "1"), "--spill", status=2)
+
+    def test_empty_labels(self):
+        config = self.directory / "twinlog.conf"
+        config.write_text('labels = ["a", ""]\n')
+        for options in (("--labels", "a,,b"), ("--labels", ",a"), ("--labels", "a,"), ("--config", config)):
+            self.assertRefused(self.daemon(*options), "--labels", "a label is empty", status=2)
+        self.assertRefused(self.daemon("--labels", "a,b", "--spill", "1"), "--spill", status=2)
+
     def test_config_file(self):
         config = self.directory / "twinlog.conf"
         self.assertRefused(self.daemon("--config", config), str(config), status=2)
         for text, word in (('no-such-option = "1"', "no-such-option"), ('max-size = "enormous"', "enormous"),
                            ("max-file = 0", "max-file cannot be less than 1"),
+                           ("finish = true", "finish"),
                            ('backend = "magic"', "magic"), ('[run]\nmax-file = 3', "run")):
             config.write_text(text + "\n")
             self.assertRefused(self.daemon("--config", config), word, status=2)
@@ -262,6 +381,15 @@ class Errors(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"stdout", done.stderr)
 
+    def test_output_that_cannot_be_written(self):
+        self.container("a" * 64, "web", frame(b"stdout", b"one"))
+        for words in (("--help",), ("logs", "--help"), ("--version",), ("help",), ("version",), ("doctor",),
+                      ("ps", "--store", self.store), ("verify", "--store", self.store)):
+            for redirection in (">/dev/full", ">&-"):
+                done = run("sh", "-c", f'exec "$@" {redirection}', "sh", TWINLOG, *words, check=False)
+                self.assertEqual(done.returncode, 1, (words, redirection))
+                self.assertRegex(done.stderr, rb"\Atwinlog: stdout: cannot write: [^\n]*\n\Z")
+
     def test_messages_as_json(self):
         for name in ('"', 'x","level":"info', "\\", "\n\t\x1b[m", "\u202e", "%v"):
             done = run(TWINLOG, "--log-format", "json", "--log-level", "off", "logs", "--store", self.store, name,
@@ -304,10 +432,58 @@ class Errors(unittest.TestCase):
                                         stdout=output, stderr=subprocess.PIPE)
             self.addCleanup(follower.communicate)
             self.addCleanup(follower.kill)
+            self.assertIn(b"no daemon runs with this store", harness.read_line(follower.stderr))
             self.assertEqual(harness.read_line(follower.stderr),
                              b"twinlog: web: 7 bytes lost, in 1 place; -o short shows where\n")
         os.close(writer)
         self.assertEqual(follower.wait(harness.DEADLINE), 0)
+
+    # No daemon
+
+    def serve(self):
+        """Holds the store's lock as a daemon does, until the descriptor that it returns is closed."""
+        lock = os.open(self.store / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.write(lock, b"%d\n" % os.getpid())
+        # Byte 1 says that the number can be read.
+        fcntl.fcntl(lock, F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 1, 1, 0))
+        return lock
+
+    def test_logs_without_daemon(self):
+        note = b"twinlog: no daemon runs with this store: the log is as of its end\n"
+        self.container("a" * 64, "web", frame(b"stdout", b"one"), state="running", run=1)
+        self.container("b" * 64, "ended", frame(b"stdout", b"one"))
+        for words, said in ((("web",), note), (("-o", "json", "web"), note), (("--all",), note),
+                            (("--docker-exact", "web"), b""), (("ended",), b"")):
+            done = run(*self.logs(*words))
+            self.assertEqual((b"one" in done.stdout, done.stderr), (True, said), words)
+        lock = self.serve()
+        self.assertEqual(run(*self.logs("web")).stderr, b"")
+        os.close(lock)
+
+    def test_daemon_that_goes_away(self):
+        note = b"twinlog: no daemon runs with this store: the log is as of its end, and goes on with the next one\n"
+        self.container("a" * 64, "web", frame(b"stdout", b"one"), state="running", run=1)
+        lock = self.serve()
+        followers = []
+        for words in (("web",), ("--all",), ("--docker-exact", "web")):
+            follower = subprocess.Popen([str(word) for word in self.logs("-f", *words)],
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.addCleanup(follower.communicate)
+            self.addCleanup(follower.kill)
+            self.assertIn(b"one\n", harness.read_line(follower.stdout))
+            followers.append(follower)
+        # It goes, is told of once, comes, and goes again.
+        for _ in range(2):
+            os.close(lock)
+            for follower in followers[:2]:
+                self.assertEqual(harness.read_line(follower.stderr), note)
+            lock = self.serve()
+            time.sleep(5)
+        os.close(lock)
+        for follower in followers:
+            self.assertIsNone(follower.poll())
+            follower.kill()
+            self.assertEqual(follower.communicate(), (b"", b""))
 
     # What is removed meanwhile
 

@@ -239,7 +239,7 @@ class Finding(DockerTestCase):
     def test_raw(self):
         script = r"printf 'a\000\377\r\n\nb'; printf '\033[31mred' >&2"
         container = self.ended(script)
-        done = self.logs("-o", "raw", "-t", "--writer", container)
+        done = self.logs("-o", "raw", container)
         self.assertEqual((done.stdout, done.stderr), (b"a\0\xff\r\n\nb", b"\033[31mred"))
         # Into a pipe the short form is byte exact, too.
         done = self.logs(container)
@@ -288,6 +288,17 @@ class Finding(DockerTestCase):
         self.assertEqual(self.terminal(*program, command=("trace",)), safe)
         self.assertIn(safe[:20], self.terminal("-t", *program, command=("trace",)))
         self.assertIn(b"\033]0;title\007", self.terminal("--raw", *program, command=("trace",)))
+
+    def test_trace_keeps_the_order_of_both_streams(self):
+        """Where both are one file, as on a terminal."""
+        words = [f"{stream} {n}" for n in range(5) for stream in ("out", "err")]
+        script = "; ".join(f"echo {word}" + (" >&2" if "err" in word else "") for word in words)
+        for options in ((), ("--writer",)):
+            for _ in range(5):
+                done = harness.run("sh", "-c", 'exec "$@" 2>&1', "sh", TWINLOG, "trace", *options, "--",
+                                   "sh", "-c", script)
+                shown = [re.sub(r"^\S+\[\d+/\d+\] ", "", line) for line in done.stdout.decode().splitlines()]
+                self.assertEqual(shown, words)
 
     def test_pager_that_is_left(self):
         container = self.ended("seq 100000")

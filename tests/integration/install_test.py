@@ -153,6 +153,10 @@ class Install(unittest.TestCase):
         self.assertIn(str(os.getpid()), self.bash("twinlog", "trace", "--pid", str(os.getpid())))
         self.assertIn("env", self.bash("twinlog", "trace", "--", "env"))
         self.assertEqual(self.bash("twinlog", "trace", "--", "ls", "--wri"), [])
+        self.assertEqual(self.bash("twinlog", "run", "--format", ""), ["local", "json-file", "cri", "raw"])
+        self.assertEqual(self.bash("twinlog", "logs", "--docker-exact", "=", ""), ["20.10", "23"])
+        self.assertEqual(self.bash("twinlog", "logs", "--docker-exact", "="), ["20.10", "23"])
+        self.assertEqual(self.bash("twinlog", "logs", "--docker-exact", "d"), ["db"])
 
     def test_bash_completes_containers(self):
         self.assertEqual(self.bash("twinlog", "logs", ""), ["web", "web2", "db"])
@@ -160,6 +164,13 @@ class Install(unittest.TestCase):
         self.assertEqual(self.bash("twinlog", "run", "--container", "=", "d"), ["db"])
         self.assertEqual(self.bash("twinlog", "trace", "--container", "bb"), ["b" * 12])
         self.assertEqual(self.bash("twinlog", "stats", "web", "d"), ["db"])
+        namesakes = self.prefix / "namesakes"
+        for letter in "ab":
+            directory = namesakes / "containers" / (letter * 64)
+            directory.mkdir(parents=True)
+            (directory / "container.json").write_text(
+                json.dumps({"id": letter * 64, "name": "web", "state": "ended"}))
+        self.assertEqual(self.bash("twinlog", "logs", "--store", str(namesakes), "w"), ["web"])
         empty = self.prefix / "no-store"
         self.assertEqual(self.bash("twinlog", "logs", "--store", str(empty), ""), [])
         self.assertEqual(self.bash("twinlog", "logs", "--store", "=", str(empty), ""), [])

@@ -1,11 +1,14 @@
 // Several containers' logs in one: merging, following, coming and going.
 #include "read/log_merger.h"
 
+#include <sys/eventfd.h>
+
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
 #include <string>
 
+#include "base/unique_fd.h"
 #include "cli/log_session.h"
 #include "format/docker_local.h"
 #include "read/container_catalog.h"
@@ -152,8 +155,17 @@ TEST_CASE("an idle log holds up no other", "[log_merger]") {
     for (const auto* id : {"a", "b"}) merger.add(source(store, id, filter, options));
     CHECK(read(merger) == "0:a1 ?");
 
+    // Either of the others that are watched wakes it.
+    const UniqueFd ready(::eventfd(1, EFD_CLOEXEC));
+    auto woken = merger.wait(ready.get(), -1);
+    REQUIRE(woken);
+    CHECK(*woken == LogMerger::Wake::watched);
+    woken = merger.wait(-1, -1, ready.get());
+    REQUIRE(woken);
+    CHECK(*woken == LogMerger::Wake::watched);
+
     store.append("b", "b1", 5);
-    auto woken = merger.wait(-1, -1);
+    woken = merger.wait(-1, -1);
     REQUIRE(woken);
     CHECK(*woken == LogMerger::Wake::changed);
     CHECK(read(merger) == "1:b1 ?");

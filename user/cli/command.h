@@ -5,6 +5,7 @@
 #include <CLI/App.hpp>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -31,9 +32,9 @@ void register_verify(CLI::App& app, Action& chosen);
 void register_convert(CLI::App& app, Action& chosen);
 void register_describe(CLI::App& app, Action& chosen);
 
-// Prints "twinlog: <message>" on stderr, made harmless for a terminal, or an object of
-// --log-format json. Returns exit_failure.
-int report(const Error& error);
+// Prints "twinlog: <message>" on stderr, or "twinlog <command>: <message>", made harmless for a
+// terminal, or an object of --log-format json. Returns exit_failure.
+int report(const Error& error, std::string_view command = {});
 
 // --store of every subcommand that has one, with its default and environment variable.
 void add_store_option(CLI::App& command, std::string& store);

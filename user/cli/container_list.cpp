@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <string_view>
 
 #include "base/docker_time.h"
 #include "cli/command.h"
+#include "cli/daemon_watch.h"
 #include "store/store.h"
 
 namespace twinlog {
@@ -29,12 +29,8 @@ Result<Catalog> read_catalog_for_people(const std::string& store) {
         [](const CatalogItem& item) { return item.info.state == ContainerState::running; });
     if (any_runs) {
         const auto opened = Store::open(store, /*create=*/false);
-        const auto daemon = opened ? opened->daemon_pid() : fail(opened.error());
-        if (daemon && !*daemon) {
-            constexpr std::string_view note =
-                "twinlog: no daemon runs with this store: what is shown as running is as of its "
-                "end\n";
-            std::fwrite(note.data(), 1, note.size(), stderr);
+        if (opened && is_without_daemon(*opened)) {
+            tell_no_daemon("what is shown as running is as of its end");
         }
     }
     return catalog;

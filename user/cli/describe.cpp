@@ -24,6 +24,8 @@ struct OptionModel {
     std::string preset;
     std::string environment;
     std::string description;
+    bool takes_list = false;     // of choices, separated by commas
+    bool behind_equals = false;  // a flag that also takes one of the choices, as --name=CHOICE only
     bool positional = false;
     bool required = false;
     bool many = false;
@@ -79,10 +81,16 @@ OptionModel model_of(const CLI::Option& option) {
     }
     for (const std::string& name : option.get_snames()) model.names.push_back("-" + name);
     for (const std::string& name : option.get_lnames()) model.names.push_back("--" + name);
-    if (option.get_expected_max() == 0) return model;
     const std::string type = option.get_type_name();
+    if (option.get_expected_max() == 0) {
+        model.choices = choices_of(type);
+        model.behind_equals = !model.choices.empty();
+        return model;
+    }
     model.choices = choices_of(type);
-    model.value = model.choices.empty() ? type : join(model.choices, "|");
+    model.takes_list = !model.choices.empty() && option.get_delimiter() != '\0';
+    model.value = model.choices.empty() || model.takes_list ? type.substr(0, type.find(':'))
+                                                            : join(model.choices, "|");
     return model;
 }
 
@@ -118,9 +126,11 @@ std::string bash_tables(const ProgramModel& program) {
         for (const OptionModel& option : command.options) {
             for (const std::string& name : option.names) {
                 if (!option.positional) options.push_back(name);
-                if (option.value.empty()) continue;
-                const std::string kind =
-                    option.choices.empty() ? option.value : "CHOICE " + join(option.choices, " ");
+                if (option.value.empty() && !option.behind_equals) continue;
+                const std::string kind = option.choices.empty()
+                                             ? option.value
+                                             : (option.behind_equals ? "EQUALS " : "CHOICE ") +
+                                                   join(option.choices, " ");
                 const std::string key =
                     command.name + " " + (option.positional ? "positional" : name);
                 values +=
@@ -216,7 +226,7 @@ std::string fish_commands(const ProgramModel& program) {
             }
             const std::string values = fish_values(option);
             if (!option.value.empty() && !option.positional) text += " -x";
-            if (!values.empty()) text += " -a " + single_quoted(values);
+            if (!values.empty() && !option.behind_equals) text += " -a " + single_quoted(values);
             if (!option.positional) text += " -d " + single_quoted(option.description);
             text += "\n";
         }
@@ -237,8 +247,8 @@ std::string man_option(const OptionModel& option) {
     }
     if (option.positional) {
         head = "\\fI" + roff(option.names.front()) + "\\fR";
-    } else if (!option.choices.empty()) {
-        head += " " + roff(option.value);
+    } else if (!option.choices.empty() && !option.takes_list) {
+        head += option.behind_equals ? "" : " " + roff(option.value);
     } else if (!option.value.empty()) {
         head += " \\fI" + roff(option.value) + "\\fR";
     }

@@ -19,6 +19,8 @@ namespace twinlog {
 
 namespace {
 
+const std::string logger_name = "twinlog";
+
 struct Diagnostics {
     std::string level = "info";
     std::string format = "text";
@@ -47,7 +49,7 @@ bool& speaks_json() {
 }
 
 void set_up(const Diagnostics& diagnostics) {
-    auto logger = spdlog::stderr_color_mt("twinlog");
+    auto logger = spdlog::stderr_color_mt(logger_name);
     logger->set_level(spdlog::level::from_str(diagnostics.level));
     if (diagnostics.format == "json") {
         auto formatter =
@@ -75,7 +77,15 @@ void add_diagnostics_options(CLI::App& app) {
     app.parse_complete_callback([diagnostics] { set_up(*diagnostics); });
 }
 
-int report(const Error& error) {
+void set_up_diagnostics(const CLI::App& app) {
+    if (spdlog::get(logger_name) != nullptr) return;
+    Diagnostics diagnostics;
+    const auto format = app.get_option("--log-format")->results();
+    if (!format.empty() && format.back() == "json") diagnostics.format = "json";
+    set_up(diagnostics);
+}
+
+int report(const Error& error, std::string_view command) {
     std::string text = escape_for_terminal(error.message());
     if (speaks_json()) {
         // Past the logger's level: it is why the program ends.
@@ -83,7 +93,7 @@ int report(const Error& error) {
         for (const auto& sink : spdlog::default_logger()->sinks()) sink->log(said);
         return exit_failure;
     }
-    text = "twinlog: " + text + "\n";
+    text = "twinlog" + (command.empty() ? "" : " " + std::string(command)) + ": " + text + "\n";
     // Where stderr cannot be written, the exit code still tells.
     std::fwrite(text.data(), 1, text.size(), stderr);
     return exit_failure;

@@ -9,6 +9,7 @@
 #include "base/escape.h"
 #include "capture/features.h"
 #include "cli/command.h"
+#include "cli/container_list.h"
 
 namespace twinlog {
 
@@ -38,7 +39,7 @@ int examine() {
         return finding.verdict == Finding::Verdict::bad;
     });
     text += works ? "Capture works here.\n" : "Capture can't work here.\n";
-    std::fputs(text.c_str(), stdout);
+    if (print_text(text) != exit_ok) return exit_failure;
     return works ? exit_ok : exit_failure;
 }
 

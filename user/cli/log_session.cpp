@@ -94,7 +94,8 @@ Result<std::vector<CatalogItem>> select_logs(const Catalog& catalog, const LogSe
     return items;
 }
 
-LogSession::LogSession(Options options) : options_(std::move(options)) {
+LogSession::LogSession(Options options, DaemonWatch daemon)
+    : options_(std::move(options)), daemon_(std::move(daemon)) {
     if (options_.filter.pattern && !options_.filter.invert) {
         options_.print.highlight = &*options_.filter.pattern;
     }
@@ -220,10 +221,12 @@ Status LogSession::wait() {
     }
     output_->pause();
     if (Status flushed = output_->flush(); !flushed) return flushed;
-    const auto woken = merger_.wait(watch_ ? watch_->fd() : -1, STDOUT_FILENO);
+    const auto woken = merger_.wait(watch_ ? watch_->fd() : -1, STDOUT_FILENO, daemon_.fd());
     if (!woken) return fail(woken.error());
     if (*woken == LogMerger::Wake::stop) done_ = true;
-    return *woken == LogMerger::Wake::watched ? look_around() : Status();
+    if (*woken != LogMerger::Wake::watched) return {};
+    daemon_.look();
+    return watch_ ? look_around() : Status();
 }
 
 Result<bool> LogSession::run(const std::vector<CatalogItem>& items) {

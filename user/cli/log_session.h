@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "cli/daemon_watch.h"
 #include "cli/line_output.h"
 #include "read/container_catalog.h"
 #include "read/line_filter.h"
@@ -56,7 +57,7 @@ class LogSession {
         bool names = false;  // a container's name before each line
     };
 
-    explicit LogSession(Options options);
+    LogSession(Options options, DaemonWatch daemon);
     LogSession(const LogSession&) = delete;
     LogSession& operator=(const LogSession&) = delete;
     ~LogSession() = default;
@@ -88,6 +89,7 @@ class LogSession {
     Options options_;
     std::unique_ptr<LineOutput> output_;
     std::optional<StoreWatch> watch_;
+    DaemonWatch daemon_;
     LogMerger merger_;
     std::vector<Log> logs_;                       // by the merger's numbers
     std::map<std::string, std::size_t> numbers_;  // by directory

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
@@ -13,6 +14,7 @@
 
 #include "base/docker_time.h"
 #include "cli/command.h"
+#include "cli/daemon_watch.h"
 #include "cli/log_session.h"
 #include "cli/logs_printer.h"
 #include "cli/raw_option.h"
@@ -67,9 +69,14 @@ std::optional<std::uint64_t> parse_tail(std::string_view text) {
 Result<ReadOptions> read_options(const LogsOptions& options) {
     const TimeReference now = local_time_reference();
     ReadOptions read;
-    auto since = parse_docker_time("since", options.since, now);
+    const auto parse = [&now](std::string_view option, std::string_view value) {
+        auto time = parse_docker_time(option, value, now);
+        if (!time) time.error().hint = "for example 10m, 24h or 2026-11-24T08:00";
+        return time;
+    };
+    auto since = parse("since", options.since);
     if (!since) return pass_on(std::move(since));
-    auto until = parse_docker_time("until", options.until, now);
+    auto until = parse("until", options.until);
     if (!until) return pass_on(std::move(until));
     read.since_ns = *since;
     if (*until != 0) read.until_ns = *until;  // Docker: 0 is unset
@@ -110,11 +117,25 @@ Result<LogSession::Options> session_options(const LogsOptions& options) {
     if (options.containers.empty() && !session.selection.is_open()) {
         return fail("CONTAINER", "none is given", "name one, or use --all or --label");
     }
+    if (options.all && !(options.containers.empty() && options.labels.empty())) {
+        return fail("--all", "it takes all containers, whatever else is named",
+                    "leave it out, or names and --label");
+    }
     auto filter = line_filter(options);
     if (!filter) return fail(std::move(filter).error());
     session.filter = std::move(*filter);
     if (options.form == "json") session.form = OutputForm::json;
     if (options.form == "raw") session.form = OutputForm::raw;
+    if (session.form == OutputForm::raw) {
+        const char* const extra = options.print.timestamps ? "--timestamps"
+                                  : options.print.details  ? "--details"
+                                  : options.writer.shown() && !options.writer.filter() ? "--writer"
+                                                                                       : nullptr;
+        if (extra != nullptr) {
+            return fail(extra, "-o raw prints the bytes of the streams and nothing else",
+                        "leave one of them out, or use -o json");
+        }
+    }
     const bool docker_exact = !options.docker_exact.empty();
     if (docker_exact && (options.containers.size() != 1 || session.selection.is_open() ||
                          session.filter.looks_at_lines() || session.form != OutputForm::short_)) {
@@ -130,7 +151,7 @@ Result<LogSession::Options> session_options(const LogsOptions& options) {
 }
 
 // One container as docker logs shows it: entry by entry, pieces of a line as they come.
-Status print_one(const CatalogItem& item, const LogSession::Options& options) {
+Status print_one(const CatalogItem& item, const LogSession::Options& options, DaemonWatch& daemon) {
     auto reader = LogReader::open(item.directory, reader_options(options.read, options.filter));
     if (!reader) return pass_on(std::move(reader));
     PrintOptions print = options.print;
@@ -153,9 +174,9 @@ Status print_one(const CatalogItem& item, const LogSession::Options& options) {
                 break;
             case LogReader::Step::idle: {
                 if (auto flushed = printer.flush(); !flushed) return flushed;
-                const auto woken = reader->wait(-1, STDOUT_FILENO);
+                const auto woken = reader->wait(daemon.fd(), STDOUT_FILENO);
                 if (!woken) return fail(woken.error());
-                if (*woken == DirectoryWatch::Wake::stop) return {};
+                if (*woken == DirectoryWatch::Wake::stop && !daemon.look()) return {};
                 break;
             }
             case LogReader::Step::end:
@@ -178,16 +199,25 @@ Result<bool> print_logs(LogSession::Options options) {
         for (const Error& error : catalog->unreadable) report(error);
         all_read = catalog->unreadable.empty();
     }
+    const bool is_live = (options.read.follow && options.selection.is_open()) ||
+                         std::any_of(items->begin(), items->end(), [](const CatalogItem& item) {
+                             return item.info.state == ContainerState::running;
+                         });
+    // Docker has nothing of the kind to say.
+    DaemonWatch daemon;
+    if (is_live && !options.print.docker_exact) {
+        daemon = DaemonWatch::start(options.store, options.read.follow);
+    }
     options.names = items->size() > 1 || options.selection.is_open();
     const bool whole_lines = options.names || options.filter.looks_at_lines();
     if (!whole_lines && options.form == OutputForm::short_) {
-        if (auto printed = print_one(items->front(), options); !printed) {
+        if (auto printed = print_one(items->front(), options, daemon); !printed) {
             return pass_on(std::move(printed));
         }
         return true;
     }
     options.print.whole_lines = whole_lines;
-    LogSession session(std::move(options));
+    LogSession session(std::move(options), std::move(daemon));
     auto printed = session.run(*items);
     if (!printed) return printed;
     return *printed && all_read;
@@ -237,13 +267,13 @@ void register_logs(CLI::App& app, Action& chosen) {
     command->add_flag("--details", options->print.details, "As docker logs: attributes first");
     command->add_flag("--all", options->all,
                       "All containers of the store, merged by time, each line with its "
-                      "container's name");
+                      "container's name; not with names or --label");
     command
         ->add_option("--label", options->labels,
-                     "Containers with this label, KEY or KEY=VALUE; of several labels all")
+                     "Containers with this label, KEY or KEY=VALUE, beside those that are named; "
+                     "given several times: those that have all of the labels")
         ->type_name("LABEL")
-        ->expected(1)
-        ->take_all();
+        ->allow_extra_args(false);
     command->add_flag("--stdout", options->only_stdout, "Only what was written to stdout");
     command->add_flag("--stderr", options->only_stderr,
                       "Only what was written to stderr; it goes to stderr");
@@ -278,7 +308,7 @@ void register_logs(CLI::App& app, Action& chosen) {
     command
         ->add_option("CONTAINER", options->containers,
                      "Names, ids, or beginnings of ids; several are merged by time, each line with "
-                     "its container's name")
+                     "its container's name. With --label those that have it, too")
         ->type_name("");
     command->callback([&chosen, options] { chosen = [options] { return run_logs(*options); }; });
 }

@@ -12,6 +12,7 @@
 #include "base/docker_time.h"
 #include "base/escape.h"
 #include "cli/command.h"
+#include "cli/container_filter.h"
 #include "cli/container_list.h"
 #include "cli/table.h"
 
@@ -23,6 +24,9 @@ struct PsOptions {
     std::string store = "/var/lib/twinlog";
     std::string format = "table";
     bool all = false;
+    bool quiet = false;
+    bool whole_ids = false;
+    std::vector<std::string> filters;
 };
 
 std::string status_text(const ContainerInfo& info, std::int64_t now_ns) {
@@ -39,12 +43,18 @@ std::string stream_text(const StreamCounters& stream) {
     return format_size(stream.bytes);
 }
 
-std::vector<std::string> row(const ContainerInfo& info, std::int64_t now_ns) {
+std::string shown_id(const ContainerInfo& info, bool whole) {
+    constexpr std::size_t short_id = 12;
+    return escape_for_terminal(
+        std::string_view(info.id).substr(0, whole ? info.id.size() : short_id));
+}
+
+std::vector<std::string> row(const ContainerInfo& info, std::int64_t now_ns, bool whole_id) {
     const StreamCounters& out = info.streams[0];
     const StreamCounters& err = info.streams[1];
     const std::string lost = format_size(out.lost + err.lost);
     const std::int64_t last_write = std::max(out.last_write_ns, err.last_write_ns);
-    return {escape_for_terminal(std::string_view(info.id).substr(0, 12)),
+    return {shown_id(info, whole_id),
             escape_for_terminal(info.name),
             escape_for_terminal(info.image),
             escape_for_terminal(info.runtime),
@@ -56,7 +66,7 @@ std::vector<std::string> row(const ContainerInfo& info, std::int64_t now_ns) {
             time_ago(last_write, now_ns)};
 }
 
-Result<std::string> list(const PsOptions& options) {
+Result<std::string> list(const PsOptions& options, const ContainerFilter& filter) {
     auto catalog = read_catalog_for_people(options.store);
     if (!catalog) return pass_on(std::move(catalog));
     const std::int64_t now_ns = local_time_reference().now_ns;
@@ -65,9 +75,15 @@ Result<std::string> list(const PsOptions& options) {
                                                    "LAST WRITE"}};
     std::string lines;
     for (const CatalogItem& item : catalog->containers) {
-        if (!options.all && item.info.state != ContainerState::running) continue;
+        const bool all = options.all || filter.asks_for_state();
+        if (!all && item.info.state != ContainerState::running) continue;
+        if (!filter.takes(item.info)) continue;
         if (options.format == "table") {
-            rows.push_back(row(item.info, now_ns));
+            if (options.quiet) {
+                lines += shown_id(item.info, options.whole_ids) + '\n';
+            } else {
+                rows.push_back(row(item.info, now_ns, options.whole_ids));
+            }
             continue;
         }
         // The members of container.json, on one line and in ASCII: nothing of it can act on a
@@ -75,7 +91,19 @@ Result<std::string> list(const PsOptions& options) {
         const auto json = nlohmann::ordered_json::parse(to_json(item.info), nullptr, false);
         lines += json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace) + '\n';
     }
-    return options.format == "table" ? format_table(rows) : lines;
+    return options.format == "table" && !options.quiet ? format_table(rows) : lines;
+}
+
+int run_ps(const PsOptions& options) {
+    ContainerFilter filter;
+    for (const std::string& text : options.filters) {
+        if (Status added = filter.add(text); !added) {
+            report(added.error());
+            return exit_usage;
+        }
+    }
+    const auto text = list(options, filter);
+    return text ? print_text(*text) : report(text.error());
 }
 
 }  // namespace
@@ -84,14 +112,17 @@ void register_ps(CLI::App& app, Action& chosen) {
     auto options = std::make_shared<PsOptions>();
     CLI::App* command = app.add_subcommand("ps", "Lists captured containers");
     command->add_flag("-a,--all", options->all, "Ended ones, too");
+    command->add_flag("-q,--quiet", options->quiet, "Only ids");
+    command->add_flag("--no-trunc", options->whole_ids, "Ids as a whole");
+    command
+        ->add_option("-f,--filter", options->filters,
+                     "Only containers with name=REGEX, id=REGEX, status=running or exited, "
+                     "label=KEY or label=KEY=VALUE; may be repeated")
+        ->type_name("FILTER")
+        ->allow_extra_args(false);
     add_format_option(*command, options->format);
     add_store_option(*command, options->store);
-    command->callback([&chosen, options] {
-        chosen = [options] {
-            const auto text = list(*options);
-            return text ? print_text(*text) : report(text.error());
-        };
-    });
+    command->callback([&chosen, options] { chosen = [options] { return run_ps(*options); }; });
 }
 
 }  // namespace twinlog

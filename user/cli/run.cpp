@@ -14,6 +14,7 @@
 #include "cli/command_line.h"
 #include "cli/config_file.h"
 #include "cli/run_options.h"
+#include "cli/usage_error.h"
 #include "container/registry.h"
 #include "daemon/daemon.h"
 #include "store/housekeeper.h"
@@ -38,6 +39,7 @@ struct Arguments {
     std::string max_by_label = "1g";
     std::vector<std::string> formats = {"local"};
     bool compress = true;
+    bool asks_to_compress = false;  // it is not only so by default
     std::string pods;
     std::vector<std::string> labels;
     std::string max_total;
@@ -102,6 +104,29 @@ Status add_retention(const Arguments& arguments, LogWriter::Options& log) {
     return {};
 }
 
+std::vector<std::string> format_names() {
+    std::vector<std::string> names;
+    for (const LogFormat* format : formats()) names.emplace_back(format->name());
+    return names;
+}
+
+// CLI11's own lists pass over what is empty between two commas.
+Result<std::vector<std::string>> split_labels(const std::vector<std::string>& lists) {
+    std::vector<std::string> labels;
+    for (const std::string& list : lists) {
+        for (std::size_t begin = 0; begin <= list.size();) {
+            const std::size_t end = std::min(list.find(',', begin), list.size());
+            if (end == begin) {
+                return fail("--labels \"" + list + "\"", "a label is empty",
+                            "for example app,team");
+            }
+            labels.push_back(list.substr(begin, end - begin));
+            begin = end + 1;
+        }
+    }
+    return labels;
+}
+
 Status add_formats(const Arguments& arguments, LogWriter::Options& log) {
     for (const std::string& name : arguments.formats) {
         auto format = find_format(name);
@@ -115,7 +140,9 @@ Status add_formats(const Arguments& arguments, LogWriter::Options& log) {
     const unsigned others = std::max(std::thread::hardware_concurrency(), 1U) - 1;
     log.workers = std::make_shared<Workers>(others);
     log.pods = arguments.pods.empty() ? arguments.store + "/pods" : arguments.pods;
-    log.labels = arguments.labels;
+    auto labels = split_labels(arguments.labels);
+    if (!labels) return pass_on(std::move(labels));
+    log.labels = std::move(*labels);
     log.compress = arguments.compress;
     return {};
 }
@@ -140,6 +167,10 @@ Result<DaemonOptions> to_options(const Arguments& arguments) {
         return fail("--max-file", "max-file cannot be less than 1");
     }
     options.log.max_file = arguments.max_file;
+    if (arguments.max_file == 1 && arguments.asks_to_compress) {
+        return fail("--compress", "compression cannot be enabled when max file count is 1",
+                    "leave it out, or --max-file 2 and more");
+    }
     auto max_by_label = parse_decimal_size(arguments.max_by_label);
     if (!max_by_label) {
         return fail("--max-by-label " + arguments.max_by_label, max_by_label.error().message(),
@@ -186,7 +217,7 @@ CLI::App* add_command(CLI::App& app, Arguments& arguments);
 
 // The options as the same command line and the configuration file give them now.
 Result<DaemonOptions> read_again(const std::vector<std::string>& command_line) {
-    CLI::App app;
+    CLI::App app{"", "twinlog"};
     Arguments arguments;
     add_command(app, arguments);
     // What stands before the command's name is about messages.
@@ -194,7 +225,7 @@ Result<DaemonOptions> read_again(const std::vector<std::string>& command_line) {
     try {
         parse_words(app, {name, command_line.end()});
     } catch (const CLI::ParseError& error) {
-        return fail("", error.what());
+        return fail(usage_error(app, error));
     }
     return to_options(arguments);
 }
@@ -217,11 +248,13 @@ CLI::App* add_command(CLI::App& app, Arguments& arguments) {
         ->add_option("--container", arguments.containers,
                      "Only this container: its name, or its id; of a beginning of ids all "
                      "containers that have it; may be repeated")
-        ->type_name("CONTAINER");
+        ->type_name("CONTAINER")
+        ->allow_extra_args(false);
     command
         ->add_option("--pid", arguments.pids,
                      "Only stdout and stderr of this process; may be repeated")
-        ->type_name("PID");
+        ->type_name("PID")
+        ->allow_extra_args(false);
     command->add_option("--backend", arguments.backend, "How writes are seen")
         ->check(CLI::IsMember({"auto", "tracepoint", "fentry"}))
         ->capture_default_str();
@@ -251,9 +284,15 @@ CLI::App* add_command(CLI::App& app, Arguments& arguments) {
                      "always written, because logs reads it")
         ->type_name("LIST")
         ->delimiter(',')
+        ->allow_extra_args(false)
+        ->check(CLI::IsMember(format_names()))
         ->capture_default_str();
-    command->add_flag("--compress,!--no-compress", arguments.compress,
-                      "Compress rotated log files");
+    command
+        ->add_flag("--compress,!--no-compress", arguments.compress,
+                   "Compress rotated log files; with --max-file 1 there are none")
+        ->each([&arguments](const std::string& value) {
+            arguments.asks_to_compress = value == "true";
+        });
     command
         ->add_option("--cri-root", arguments.pods,
                      "Directory of logs in CRI's layout; not one that a kubelet writes to. "
@@ -264,7 +303,7 @@ CLI::App* add_command(CLI::App& app, Arguments& arguments) {
                      "Labels of containers that become attributes of their entries, separated by "
                      "commas")
         ->type_name("LIST")
-        ->delimiter(',');
+        ->allow_extra_args(false);
     command
         ->add_option("--max-total", arguments.max_total,
                      "The maximum size of all logs; the oldest rotated files of the biggest "
@@ -317,9 +356,12 @@ CLI::App* add_command(CLI::App& app, Arguments& arguments) {
                      "slowed down")
         ->check(CLI::IsMember({"gap", "throttle"}))
         ->capture_default_str();
-    command->add_flag("--finish", arguments.finish,
-                      "Only write what a former daemon left in the kernel to the logs, end its "
-                      "capture for good, and exit");
+    // Not in a configuration file: with it a service would end as soon as it has started.
+    command
+        ->add_flag("--finish", arguments.finish,
+                   "Only write what a former daemon left in the kernel to the logs, end its "
+                   "capture for good, and exit")
+        ->configurable(false);
     add_config_option(*command, UnknownNames::refused);
     return command;
 }

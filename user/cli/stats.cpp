@@ -30,31 +30,44 @@ std::string time_text(std::int64_t time_ns) {
     return text;
 }
 
+struct Chosen {
+    std::vector<ContainerInfo> containers;
+    bool complete = true;  // else what is not there was told
+};
+
 // The named containers, the running ones if none is named.
-Result<std::vector<ContainerInfo>> choose(const StatsOptions& options) {
+Result<Chosen> choose(const StatsOptions& options) {
     auto catalog = read_catalog_for_people(options.store);
     if (!catalog) return pass_on(std::move(catalog));
-    std::vector<ContainerInfo> chosen;
+    Chosen chosen;
     for (const std::string& name : options.containers) {
         auto found = find_container(*catalog, name);
-        if (!found) return pass_on(std::move(found));
-        chosen.push_back(std::move(found->info));
+        if (found) {
+            chosen.containers.push_back(std::move(found->info));
+        } else {
+            report(found.error());
+            chosen.complete = false;
+        }
     }
     if (!options.containers.empty()) return chosen;
     for (CatalogItem& item : catalog->containers) {
-        if (item.info.state == ContainerState::running) chosen.push_back(std::move(item.info));
+        if (item.info.state == ContainerState::running) {
+            chosen.containers.push_back(std::move(item.info));
+        }
     }
     return chosen;
 }
 
-Result<std::string> list(const StatsOptions& options) {
-    auto containers = choose(options);
-    if (!containers) return pass_on(std::move(containers));
+// The exit code.
+Result<int> list(const StatsOptions& options) {
+    auto chosen = choose(options);
+    if (!chosen) return pass_on(std::move(chosen));
+    if (chosen->containers.empty() && !chosen->complete) return exit_failure;
     std::vector<std::vector<std::string>> rows = {{"CONTAINER ID", "NAME", "STREAM", "KIND",
                                                    "BYTES", "LOST", "GAPS", "SKIPPED",
                                                    "LAST WRITE"}};
     std::string lines;
-    for (const ContainerInfo& info : *containers) {
+    for (const ContainerInfo& info : chosen->containers) {
         for (const Source source : {Source::stdout_, Source::stderr_}) {
             const StreamCounters& stream = info.streams[static_cast<std::size_t>(source)];
             // A container with a terminal has no stderr of its own.
@@ -81,7 +94,8 @@ Result<std::string> list(const StatsOptions& options) {
             lines += json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace) + '\n';
         }
     }
-    return options.format == "table" ? format_table(rows) : lines;
+    const int printed = print_text(options.format == "table" ? format_table(rows) : lines);
+    return chosen->complete ? printed : exit_failure;
 }
 
 }  // namespace
@@ -97,8 +111,8 @@ void register_stats(CLI::App& app, Action& chosen) {
         ->type_name("");
     command->callback([&chosen, options] {
         chosen = [options] {
-            const auto text = list(*options);
-            return text ? print_text(*text) : report(text.error());
+            const auto listed = list(*options);
+            return listed ? *listed : report(listed.error());
         };
     });
 }

@@ -36,6 +36,7 @@
 #include "daemon/stream_recorder.h"
 #include "read/line_filter.h"
 #include "read/line_joiner.h"
+#include "stream/entry_merger.h"
 
 namespace twinlog {
 
@@ -65,12 +66,13 @@ bool is_ours(const tw_file& file) {
 // One traced stream. Bytes go straight on, unless something is to stand before each line.
 class TracedStream : public StreamSink {
  public:
-    TracedStream(const tw_file& file, Source source, EntrySink* lines, LogsPrinter& printer)
+    TracedStream(const tw_file& file, Source source, EntryMerger& merger, bool by_line)
         : file_(file),
           source_(source),
-          printer_(printer),
+          entries_(merger.input(source)),
           assembler_(make_assembler(file, false, *this)) {
-        if (lines != nullptr) splitter_.emplace(*lines, source, 0);
+        merger.watch(source, *assembler_);
+        if (by_line) splitter_.emplace(entries_, source, 0);
     }
 
     [[nodiscard]] const tw_file& file() const { return file_; }
@@ -85,7 +87,10 @@ class TracedStream : public StreamSink {
         if (splitter_) {
             splitter_->bytes(position, bytes, wall_time(origin.time), origin.writer);
         } else {
-            printer_.print_bytes(source_, bytes);
+            entries_.on_entry(Entry{.source = source_,
+                                    .time_ns = wall_time(origin.time),
+                                    .line = bytes,
+                                    .position = position});
         }
     }
 
@@ -95,14 +100,15 @@ class TracedStream : public StreamSink {
         if (splitter_) {
             splitter_->gap(position, gap, wall_time(time));
         } else {
-            printer_.print(Entry{.source = source_, .position = position, .gap = gap});
+            entries_.on_entry(Entry{
+                .source = source_, .time_ns = wall_time(time), .position = position, .gap = gap});
         }
     }
 
  private:
     tw_file file_;
     Source source_;
-    LogsPrinter& printer_;
+    EntrySink& entries_;
     std::optional<LineSplitter> splitter_;
     std::unique_ptr<Assembler> assembler_;
 };
@@ -135,8 +141,7 @@ class Tracer : public CaptureSink, private EntrySink {
                 ours_ = true;
                 continue;
             }
-            EntrySink* lines = by_line_ ? static_cast<EntrySink*>(this) : nullptr;
-            streams_[index] = std::make_unique<TracedStream>(file, source, lines, printer_);
+            streams_[index] = std::make_unique<TracedStream>(file, source, merger_, by_line_);
         }
     }
 
@@ -154,6 +159,7 @@ class Tracer : public CaptureSink, private EntrySink {
         for (const auto& stream : streams_) {
             if (stream) stream->assembler().tick(now);
         }
+        merger_.release(now);
     }
 
     [[nodiscard]] bool is_stuck(std::uint64_t now) const {
@@ -178,6 +184,7 @@ class Tracer : public CaptureSink, private EntrySink {
             if (!stream) continue;
             stream->end(capture_.ends(stream->file().slot), look.ends_of(stream->file()));
         }
+        merger_.flush();
         print_wanted(joiner_.finish());
     }
 
@@ -194,6 +201,8 @@ class Tracer : public CaptureSink, private EntrySink {
     void on_entry(const Entry& entry) override {
         if (filter_.looks_at_lines()) {
             print_wanted(joiner_.add(entry));
+        } else if (!by_line_ && !entry.gap) {
+            printer_.print_bytes(entry.source, entry.line);
         } else {
             printer_.print(entry);
         }
@@ -222,6 +231,8 @@ class Tracer : public CaptureSink, private EntrySink {
     bool by_line_;
     LineFilter filter_;
     LineJoiner joiner_;
+    // Each stream's reader is emptied by itself: one may be ahead of the other.
+    EntryMerger merger_{*this};
     std::array<std::unique_ptr<TracedStream>, 2> streams_;
     std::optional<std::uint64_t> run_;
     std::optional<std::uint64_t> ended_at_;  // CLOCK_BOOTTIME, ns

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/byte_size.h"
@@ -31,24 +32,37 @@ std::string title(const ContainerInfo& info) {
            escape_for_terminal(info.id.substr(0, short_id)) + ")";
 }
 
+std::string counted(std::size_t number, std::string_view one, std::string_view several) {
+    return format_grouped(number) + " " + std::string(number == 1 ? one : several);
+}
+
+struct Chosen {
+    std::vector<CatalogItem> items;
+    bool complete = true;  // else what is not there was told
+};
+
 // What is looked at: directories whose container.json cannot be read, too, when nobody chose.
-Result<std::vector<CatalogItem>> choose(const Arguments& arguments) {
+Result<Chosen> choose(const Arguments& arguments) {
     auto catalog = read_catalog(arguments.store);
     if (!catalog) return pass_on(std::move(catalog));
-    std::vector<CatalogItem> chosen;
+    Chosen chosen;
     for (const std::string& wanted : arguments.containers) {
         auto found = find_container(*catalog, wanted);
-        if (!found) return pass_on(std::move(found));
-        chosen.push_back(std::move(*found));
+        if (found) {
+            chosen.items.push_back(std::move(*found));
+        } else {
+            report(found.error());
+            chosen.complete = false;
+        }
     }
     if (!arguments.containers.empty()) return chosen;
     for (const Error& error : catalog->unreadable) {
         const std::string directory = directory_of(error);
         const std::string id = directory.substr(directory.rfind('/') + 1);
         if (!safe_id(id)) continue;
-        chosen.push_back({directory, undescribed(id)});
+        chosen.items.push_back({directory, undescribed(id)});
     }
-    for (CatalogItem& item : catalog->containers) chosen.push_back(std::move(item));
+    for (CatalogItem& item : catalog->containers) chosen.items.push_back(std::move(item));
     return chosen;
 }
 
@@ -67,11 +81,12 @@ Result<int> verify(const Arguments& arguments) {
     const bool runs = !arguments.repair && daemon && *daemon;
     auto chosen = choose(arguments);
     if (!chosen) return pass_on(std::move(chosen));
+    if (chosen->items.empty() && !chosen->complete) return exit_failure;
 
     std::string text;
     Verification all;
     std::size_t mended = 0;
-    for (const CatalogItem& item : *chosen) {
+    for (const CatalogItem& item : chosen->items) {
         options.live = runs && item.info.state == ContainerState::running;
         const Verification found = verify_container(item.directory, options);
         for (const Problem& problem : found.problems) {
@@ -84,26 +99,28 @@ Result<int> verify(const Arguments& arguments) {
         all.entries += found.entries;
         all.problems.insert(all.problems.end(), found.problems.begin(), found.problems.end());
     }
-    const auto grouped = [](std::uint64_t number) { return format_grouped(number); };
-    text += grouped(chosen->size()) + " containers, " + grouped(all.files) + " files, " +
-            format_size(all.bytes) + ", " + grouped(all.entries) + " entries: ";
+    text += counted(chosen->items.size(), "container", "containers") + ", " +
+            counted(all.files, "file", "files") + ", " + format_size(all.bytes) + ", " +
+            counted(all.entries, "entry", "entries") + ": ";
     if (all.problems.empty()) {
         text += "all good\n";
     } else {
-        text += grouped(all.problems.size()) + " problems";
-        text += arguments.repair ? ", " + grouped(mended) + " mended\n"
+        text += counted(all.problems.size(), "problem", "problems");
+        text += arguments.repair ? ", " + format_grouped(mended) + " mended\n"
                                  : std::string("; --repair mends what can be mended\n");
     }
     if (print_text(text) != exit_ok) return exit_failure;
-    return mended == all.problems.size() ? exit_ok : exit_failure;
+    return mended == all.problems.size() && chosen->complete ? exit_ok : exit_failure;
 }
 
 }  // namespace
 
 void register_verify(CLI::App& app, Action& chosen) {
     auto arguments = std::make_shared<Arguments>();
-    CLI::App* command =
-        app.add_subcommand("verify", "Checks the logs in a store; exits with 1 if any is damaged");
+    CLI::App* command = app.add_subcommand(
+        "verify",
+        "Checks the logs in a store, their structure, lengths and positions, not "
+        "what was written; exits with 1 if any is damaged");
     command->add_flag("--repair", arguments->repair,
                       "Mend what is damaged; no daemon may run with the store");
     add_store_option(*command, arguments->store);

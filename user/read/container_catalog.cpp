@@ -72,6 +72,7 @@ Result<Catalog> read_catalog(const std::string& store) {
 }
 
 Result<CatalogItem> find_container(const Catalog& catalog, std::string_view wanted) {
+    if (wanted.empty()) return fail({}, "the name is empty", "`twinlog ps -a` lists all");
     const std::string shown(wanted);
     if (wanted.starts_with('/')) wanted.remove_prefix(1);  // Docker's own form of a name
     const CatalogItem* by_name = nullptr;

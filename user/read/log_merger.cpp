@@ -67,9 +67,11 @@ LogMerger::Step LogMerger::next() {
     return Step::line;
 }
 
-Result<LogMerger::Wake> LogMerger::wait(int watched_fd, int output_fd) {
+Result<LogMerger::Wake> LogMerger::wait(int watched_fd, int output_fd, int watched_too_fd) {
     // poll() passes over negative descriptors, and tells of errors whatever is asked for.
-    std::vector<pollfd> fds = {{watched_fd, POLLIN, 0}, {output_fd, 0, 0}};
+    std::vector<pollfd> fds = {
+        {watched_fd, POLLIN, 0}, {output_fd, 0, 0}, {watched_too_fd, POLLIN, 0}};
+    const std::size_t others = fds.size();
     for (const std::size_t source : idle_) fds.push_back({sources_[source]->watch_fd(), POLLIN, 0});
     while (::poll(fds.data(), fds.size(), -1) < 0) {
         if (errno != EINTR) return fail_errno("logs", "cannot follow");
@@ -77,10 +79,10 @@ Result<LogMerger::Wake> LogMerger::wait(int watched_fd, int output_fd) {
     if (fds[1].revents != 0) return Wake::stop;
     std::vector<std::size_t> still_idle;
     for (std::size_t i = 0; i < idle_.size(); ++i) {
-        (fds[i + 2].revents != 0 ? asked_ : still_idle).push_back(idle_[i]);
+        (fds[i + others].revents != 0 ? asked_ : still_idle).push_back(idle_[i]);
     }
     idle_ = std::move(still_idle);
-    return fds[0].revents != 0 ? Wake::watched : Wake::changed;
+    return fds[0].revents != 0 || fds[2].revents != 0 ? Wake::watched : Wake::changed;
 }
 
 }  // namespace twinlog

@@ -55,7 +55,7 @@ class LogMerger {
     [[nodiscard]] std::uint32_t run(std::size_t source) const { return sources_[source]->run(); }
 
     // After idle or end: blocks until there is something to do. -1: no descriptor to watch.
-    Result<Wake> wait(int watched_fd, int output_fd);
+    Result<Wake> wait(int watched_fd, int output_fd, int watched_too_fd = -1);
 
  private:
     using Head = std::pair<std::int64_t, std::size_t>;  // time of a source's next line, its number
