@@ -234,6 +234,14 @@ bool Registry::refresh(ContainerInfo& info) {
     return apply(*metadata, info);
 }
 
+Presence Registry::presence_at_home(const ContainerInfo& info) {
+    if (info.home.empty()) return Presence::unknown;
+    FileRoot files = proc_.files_of_host("/");
+    // A user's home may be in a file system of his own.
+    if (info.owner.value_or(0) != 0) files.agent = proc_.agents().others;
+    return presence_of(files, info.home);
+}
+
 Presence Registry::presence(const ContainerInfo& info) {
     // Ids of our own making name a process, and nobody keeps anything of it.
     if (info.id.starts_with("pid-") || info.id.starts_with("pidns-")) {
@@ -246,9 +254,7 @@ Presence Registry::presence(const ContainerInfo& info) {
     const std::uint64_t unanswered = agents.host ? agents.host->unanswered() : 0;
     Presence found = Presence::unknown;
     if (!info.home.empty()) {
-        FileRoot files = proc_.files_of_host("/");
-        if (info.owner.value_or(0) != 0) files.agent = agents.others;
-        found = presence_of(files, info.home);
+        found = presence_at_home(info);
     } else if (info.runtime == "docker" && info.image.empty()) {
         // It was removed before its files were looked at.
         for (const auto& source : sources_) {

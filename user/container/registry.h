@@ -69,6 +69,9 @@ class Registry {
     // Whether its runtime still has the container, whose process has ended. Takes nobody's silence
     // for an answer: a runtime that does not run may have it.
     Presence presence(const ContainerInfo& info);
+    // Whether what its runtime had of it is still where it was. Costs one look; unknown where
+    // nothing is known of it, or nobody answers.
+    Presence presence_at_home(const ContainerInfo& info);
 
     // Ids of the containers on this host that text names (name, id or id prefix), of all sources;
     // sorted. More than one: ambiguous.

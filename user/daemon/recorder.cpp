@@ -826,7 +826,7 @@ void Recorder::refresh_ended() {
             continue;
         }
         // Most have been removed.
-        if (info->home.empty() || presence_of(info->home) != Presence::there) continue;
+        if (registry_.presence_at_home(*info) != Presence::there) continue;
         if (!registry_.refresh(*info)) continue;
         if (auto saved = store_.save(*info); !saved) tell(*info, saved.error());
     }
