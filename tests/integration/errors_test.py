@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pathlib
+import pty
 import shutil
 import signal
 import struct
@@ -94,7 +95,7 @@ class Errors(unittest.TestCase):
                 (("run", "--pid", "1", "2"), 'twinlog run: unexpected argument "2" — twinlog run --help'),
                 (("run", "--config", config),
                  f"twinlog run: {config}: --max-file many: not a whole number from 0 — twinlog run --help"),
-                (("run", "--config", "/nosuch"), "twinlog run: /nosuch: cannot read it — twinlog run --help"),
+                (("run", "--config", "/nosuch"), "twinlog run: /nosuch: opening it: No such file or directory — twinlog run --help"),
                 (("trace", "--pid", "abc"),
                  "twinlog trace: --pid abc: not a whole number from 0 — twinlog trace --help"),
                 (("trace", "--pid", "1", "--container", "web"),
@@ -452,13 +453,28 @@ class Errors(unittest.TestCase):
         note = b"twinlog: no daemon runs with this store: the log is as of its end\n"
         self.container("a" * 64, "web", frame(b"stdout", b"one"), state="running", run=1)
         self.container("b" * 64, "ended", frame(b"stdout", b"one"))
+        # Beside the container's own stderr it is told to people only.
+        done = run(*self.logs("web"))
+        self.assertEqual((b"one" in done.stdout, done.stderr), (True, b""))
         for words, said in ((("web",), note), (("-o", "json", "web"), note), (("--all",), note),
                             (("--docker-exact", "web"), b""), (("ended",), b"")):
-            done = run(*self.logs(*words))
-            self.assertEqual((b"one" in done.stdout, done.stderr), (True, said), words)
+            self.assertEqual(self.told_on_terminal(*words), said, words)
         lock = self.serve()
-        self.assertEqual(run(*self.logs("web")).stderr, b"")
+        self.assertEqual(self.told_on_terminal("web"), b"")
         os.close(lock)
+
+    def told_on_terminal(self, *words):
+        """What the reader says where its stderr is a terminal."""
+        master, slave = pty.openpty()
+        with open(master, "rb", buffering=0) as screen:
+            done = subprocess.run([str(word) for word in self.logs(*words)], stdout=subprocess.PIPE, stderr=slave,
+                                  check=True)
+            os.close(slave)
+            self.assertIn(b"one", done.stdout)
+            try:
+                return screen.read(4096).replace(b"\r\n", b"\n")
+            except OSError:  # nobody has written to it: EIO
+                return b""
 
     def test_daemon_that_goes_away(self):
         note = b"twinlog: no daemon runs with this store: the log is as of its end, and goes on with the next one\n"

@@ -34,7 +34,9 @@ DaemonWatch DaemonWatch::start(const std::string& store, bool follows) {
     auto opened = Store::open(store, /*create=*/false);
     if (!opened) return watch;
     watch.told_ = is_without_daemon(*opened);
-    if (watch.told_) {
+    // On stderr is what the container wrote there, for scripts to compare: who waits for more has
+    // to know, and else only who looks at it.
+    if (watch.told_ && (follows || ::isatty(STDERR_FILENO) == 1)) {
         tell_no_daemon(follows ? waits_for_next : std::string_view("the log is as of its end"));
     }
     if (!follows) return watch;

@@ -128,8 +128,13 @@ Error usage_error(const CLI::App& app, const CLI::ParseError& error) {
     // What a configuration file has wrong begins with its path.
     const CLI::Option* const config = command.get_option_no_throw("--config");
     const std::string path = config != nullptr && !config->empty() ? config->results().back() : "";
-    if (error.get_name() == "FileError") {
-        result = {path, "cannot read it", 0, {}};
+    if (error.get_name() == "FileError" && path.empty()) {
+        result = {{}, std::string(text), 0, {}};
+    } else if (error.get_name() == "FileError") {
+        // As config_file.cpp throws it: the path, and what read_file() met.
+        const bool named = text.starts_with(path + ": ");
+        result = {
+            path, named ? std::string(text.substr(path.size() + 2)) : "cannot read it", 0, {}};
     } else if (!path.empty() && text.starts_with(path + ": ")) {
         result = {path, reworded(text.substr(path.size() + 2), command).message(), 0, {}};
     } else {
