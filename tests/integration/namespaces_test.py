@@ -117,6 +117,9 @@ class KeptCgroup(DaemonTestCase):
                     ["sh", "-c", f'echo $$ >{cgroup}/cgroup.procs; exec unshare --mount --pid --fork sh -c "$0"',
                      f"echo run {run}; echo error {run} >&2"],
                     stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, check=True)
+        self.twinlog.wait_until_known(cgroup.name)
+        # Who follows one run has its end when the next one begins.
+        wait_until(lambda: self.twinlog.info(cgroup.name)["run"] == 4, "the fourth run")
         self.assertEqual(self.twinlog.whole_logs(cgroup.name),
                          (b"".join(b"run %d\n" % run for run in range(4)),
                           b"".join(b"error %d\n" % run for run in range(4))))
