@@ -21,7 +21,8 @@ class DaemonWatch {
  public:
     // Watches nothing.
     DaemonWatch() = default;
-    // Tells at once if none runs, who does not follow on a terminal only. follows: the reader waits for more, so that one may go later.
+    // Tells at once if none runs, who does not follow on a terminal only. follows: the reader waits
+    // for more, so that one may go later.
     static DaemonWatch start(const std::string& store, bool follows);
 
     // Readable when look() is due; -1 where nothing is watched.
