@@ -60,6 +60,17 @@ static __always_inline bool may_have_taken(struct file *file, const struct tw_st
 	return state && (!is_intruder(task, state) || !may_claim(task) || is_missing(file, state, length));
 }
 
+/* Bytes went out of the file, if it is a stream's, and nobody can be seen to get them. */
+static __always_inline void taken_unseen(struct file *file, u64 length)
+{
+	struct tw_stream stream;
+
+	if (!find_stream(file, END_READ, &stream) || !may_have_taken(file, &stream, length))
+		return;
+	note_reader(&stream, false);
+	emit_hole(&stream, TW_READ, length, TW_REASON_ZERO_COPY);
+}
+
 /* Nobody can write to the pipe any more, and nothing is in it. */
 static __always_inline bool is_at_end(struct file *file)
 {

@@ -126,18 +126,8 @@ static __always_inline u32 own_ns_pid(void)
 {
 	struct task_struct *leader = bpf_get_current_task_btf()->group_leader;
 	struct pid *pid = leader->thread_pid;
-	struct upid *upid;
-	u64 level;
 
-	if (!pid)
-		return 0;
-	level = pid->level;
-	/* Older verifiers want bounds on what is added to a typed pointer. */
-	asm volatile("" : "+r"(level));
-	level &= PID_NS_LEVELS - 1;
-	upid = (void *)pid + bpf_core_field_offset(struct pid, numbers) +
-	       level * bpf_core_type_size(struct upid);
-	return MEMBER(upid, upid, nr);
+	return pid ? MEMBER(upid_at(pid, pid->level), upid, nr) : 0;
 }
 
 static __always_inline void fill_head(struct tw_data *head, const struct tw_stream *stream, u32 type,
@@ -208,13 +198,6 @@ static __always_inline bool may_copy(struct allowance *left, const struct tw_str
 	left->bytes -= length;
 	left->buffers -= buffers;
 	return true;
-}
-
-/* Bytes went out of the stream, and nobody can be seen to get them. */
-static __always_inline void taken_unseen(const struct tw_stream *stream, u64 length)
-{
-	note_reader(stream, false);
-	emit_hole(stream, TW_READ, length, TW_REASON_ZERO_COPY);
 }
 
 /* Next buffer of the list. */

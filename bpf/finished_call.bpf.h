@@ -15,13 +15,10 @@
 static __always_inline void taken_by_splice(struct task_struct *task, u32 fd, bool vmsplice, u64 length)
 {
 	struct file *file = task_file(task, fd);
-	struct tw_stream stream;
 
 	/* fs/splice.c: it goes by the file's mode, and writing comes first. */
-	if (!file || (vmsplice && (BPF_CORE_READ(file, f_mode) & FMODE_WRITE)))
-		return;
-	if (find_stream(file, END_READ, &stream) && may_have_taken(file, &stream, length))
-		taken_unseen(&stream, length);
+	if (file && !(vmsplice && (BPF_CORE_READ(file, f_mode) & FMODE_WRITE)))
+		taken_unseen(file, length);
 }
 
 /* That nobody can write any more a reader is told by 0, of a terminal by EIO. Asking for nothing gives

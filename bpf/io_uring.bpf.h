@@ -51,15 +51,14 @@ static __always_inline void uring_moved(struct io_kiocb *request, enum end end, 
 static __always_inline void uring_taken(struct io_kiocb *request, u64 length)
 {
 	struct io_splice *moved = (void *)request;
-	struct tw_stream stream;
 	struct file *file;
 
 	if (!bpf_core_field_exists(moved->splice_fd_in) ||
 	    (BPF_CORE_READ(moved, flags) & SPLICE_F_FD_IN_FIXED))
 		return;
 	file = task_file(bpf_get_current_task_btf(), (u32)BPF_CORE_READ(moved, splice_fd_in));
-	if (file && find_stream(file, END_READ, &stream) && may_have_taken(file, &stream, length))
-		taken_unseen(&stream, length);
+	if (file)
+		taken_unseen(file, length);
 }
 
 static __always_inline int completed(struct io_kiocb *request)

@@ -10,6 +10,16 @@ enum {
 	PID_NS_LEVELS = 64,	/* more than MAX_PID_NS_LEVEL, 32, and a power of two */
 };
 
+/* What the process is at that level of its pid namespaces, which has to be one of them. */
+static __always_inline struct upid *upid_at(struct pid *pid, u64 level)
+{
+	/* Older verifiers want bounds on what is added to a typed pointer. */
+	asm volatile("" : "+r"(level));
+	level &= PID_NS_LEVELS - 1;
+	return (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+	       level * bpf_core_type_size(struct upid);
+}
+
 static __always_inline struct kernfs_node *cgroup_parent(struct kernfs_node *kn)
 {
 	struct kernfs_node___parent *old = (void *)kn;
@@ -90,7 +100,6 @@ static __always_inline bool is_member(struct task_struct *task, u64 place)
 {
 	struct pid *pid = task->thread_pid;
 	struct pid_namespace *ns;
-	struct upid *upid;
 	u64 level;
 
 	if (!place)
@@ -100,11 +109,6 @@ static __always_inline bool is_member(struct task_struct *task, u64 place)
 	level = (place >> PLACE_LEVEL_SHIFT) & (PID_NS_LEVELS - 1);
 	if (!pid || pid->level < level)
 		return false;
-	/* Older verifiers want bounds on what is added to a typed pointer. */
-	asm volatile("" : "+r"(level));
-	level &= PID_NS_LEVELS - 1;
-	upid = (void *)pid + bpf_core_field_offset(struct pid, numbers) +
-	       level * bpf_core_type_size(struct upid);
-	ns = MEMBER(upid, upid, ns);
+	ns = MEMBER(upid_at(pid, level), upid, ns);
 	return MEMBER(ns, pid_namespace, ns.inum) == (u32)place;
 }

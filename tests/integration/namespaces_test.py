@@ -8,7 +8,7 @@ import unittest
 
 import harness
 from harness import DaemonTestCase, Dockerd, DockerTestCase, wait_until
-from sinks import cgroup_mount
+from sinks import cgroup_mount, remove_cgroup
 
 # Numbered lines that bear a name, until a file is there.
 NAMED = 'i=0; until [ -e /stop ]; do i=$((i+1)); echo "$NAME" out $i; echo "$NAME" err $i >&2; usleep 500; done'
@@ -123,11 +123,6 @@ class KeptCgroup(DaemonTestCase):
         self.assertEqual(self.twinlog.whole_logs(cgroup.name),
                          (b"".join(b"run %d\n" % run for run in range(4)),
                           b"".join(b"error %d\n" % run for run in range(4))))
-
-
-def remove_cgroup(cgroup):
-    wait_until(lambda: not (cgroup / "cgroup.procs").read_text(), "the cgroup is empty")
-    cgroup.rmdir()
 
 
 class LiveRestore(DaemonTestCase):

@@ -107,6 +107,11 @@ def cgroup_mount():
     return harness.cannot_run("no cgroup2 is mounted")
 
 
+def remove_cgroup(cgroup):
+    wait_until(lambda: not (cgroup / "cgroup.procs").read_text(), "the cgroup is empty")
+    cgroup.rmdir()
+
+
 class SinkTestCase(DaemonTestCase):
     def setUp(self):
         self.directory = tempfile.mkdtemp(prefix="twinlog-sink-")
@@ -137,8 +142,7 @@ class SinkTestCase(DaemonTestCase):
         if process.poll() is None:
             process.kill()
         process.wait(harness.DEADLINE)
-        wait_until(lambda: not (cgroup / "cgroup.procs").read_text(), "the cgroup is empty")
-        cgroup.rmdir()
+        remove_cgroup(cgroup)
 
     def info_of(self, container):
         try:

@@ -16,6 +16,8 @@
 #include <cstring>
 #include <type_traits>
 
+#include "base/file_system.h"
+
 namespace twinlog {
 namespace {
 
@@ -65,16 +67,6 @@ bool read_all(int fd, char* to, std::size_t size) {
         if (count <= 0) return false;
         to += count;
         size -= static_cast<std::size_t>(count);
-    }
-    return true;
-}
-
-bool send_all(int fd, std::string_view text) {
-    while (!text.empty()) {
-        const ssize_t count = ::send(fd, text.data(), text.size(), MSG_NOSIGNAL);
-        if (count < 0 && errno == EINTR) continue;
-        if (count <= 0) return false;
-        text.remove_prefix(static_cast<std::size_t>(count));
     }
     return true;
 }
@@ -287,7 +279,7 @@ int serve_files() {
     ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     // It may outlive the daemon, whose locks are free then.
     ::syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, 0U);
-    if (!send_all(STDIN_FILENO, {&hello, 1})) return 1;
+    if (!write_all(STDIN_FILENO, {&hello, 1}, "daemon")) return 1;
     FileQuestion question;
     while (receive_question(STDIN_FILENO, question)) {
         const auto found = answer(question);
@@ -296,7 +288,7 @@ int serve_files() {
         head.failed = found ? 0 : 1;
         head.code = found ? 0 : found.error().code;
         head.text = static_cast<std::uint32_t>(text.size());
-        if (!send_all(STDIN_FILENO, bytes_of(head) + text)) break;
+        if (!write_all(STDIN_FILENO, bytes_of(head) + text, "daemon")) break;
     }
     return 0;
 }

@@ -771,8 +771,7 @@ void Recorder::save(ContainerLog& log) {
 
 void Recorder::save_owed() {
     std::erase_if(unsaved_, [this](const auto& item) {
-        const auto log = logs_.find(item.first);
-        if (log != logs_.end() && !log->second.expired()) return true;
+        if (is_open(item.first)) return true;
         auto saved = store_.save(item.second);
         if (!saved) tell(item.second, saved.error());
         return saved.has_value();
@@ -800,11 +799,15 @@ void Recorder::keep_files() {
     refresh_ended();
 }
 
+// A run of this container's is here.
+bool Recorder::is_open(const std::string& id) const {
+    const auto log = logs_.find(id);
+    return log != logs_.end() && !log->second.expired();
+}
+
 // Nobody else in this process has it, or will have something else to save of it.
 bool Recorder::may_refresh(const std::string& id) const {
-    const auto log = logs_.find(id);
-    const bool is_open = log != logs_.end() && !log->second.expired();
-    return !is_open && !unsaved_.contains(id) && !is_of_one_start(id);
+    return !is_open(id) && !unsaved_.contains(id) && !is_of_one_start(id);
 }
 
 // A stopped container keeps its runtime's name for it, until the log is gone: it is never made
@@ -842,8 +845,7 @@ void Recorder::settle_former() {
     for (CatalogItem& item : catalog->containers) {
         ContainerInfo& info = item.info;
         if (info.state != ContainerState::running) continue;
-        const auto log = logs_.find(info.id);
-        if (log != logs_.end() && !log->second.expired()) continue;
+        if (is_open(info.id)) continue;
         info.state = ContainerState::ended;
         // When, nobody saw. Not now: the host may have been off for a week.
         const std::int64_t last_known = last_known_ns(info);

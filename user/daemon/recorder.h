@@ -147,7 +147,8 @@ class Recorder : public CaptureSink {
     void save(ContainerLog& log);
     void save_owed();
     void refresh_ended();
-    bool may_refresh(const std::string& id) const;
+    [[nodiscard]] bool is_open(const std::string& id) const;
+    [[nodiscard]] bool may_refresh(const std::string& id) const;
     void flush(ContainerLog& log);
     static bool holds_last_copy(const Run& run);
     static void let_go(Run& run);
